@@ -1,0 +1,49 @@
+# Every target sets up what it needs; `make run` and `make test` are all that a newcomer needs.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := .:gen
+
+.PHONY: run test check lint types protos protos-check release-contract format lock clean
+
+run: $(VENV)/ready ## the whole mesh on this machine, and the demo
+	@exec $(BIN)/python -m deploy.local
+
+test: $(VENV)/ready ## every test, with real servers
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: lint types test ## what CI runs
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/python -m deploy.protos check
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+protos: $(VENV)/ready ## gen/ from protos/
+	$(BIN)/python -m deploy.protos generate
+
+release-contract: $(VENV)/ready ## what `buf breaking` holds later changes against
+	$(BIN)/python -m deploy.protos release
+
+format: $(VENV)/ready
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: ## requirements.lock from pyproject.toml
+	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install -q uv
+	$(VENV)/lock/bin/uv pip compile pyproject.toml --group local --group dev --universal --python-version 3.11 \
+		--generate-hashes --only-binary :all: --no-emit-index-url --no-header -q -o requirements.lock
+
+clean: ## everything that was made here; data in .data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@echo "Setting up $(VENV) (once, about half a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@touch $@

@@ -1,0 +1,120 @@
+"""A whole service: its settings, database, bus, peers, and what it serves."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import structlog
+import uvloop
+from google.protobuf.descriptor import FileDescriptor
+from prometheus_client import start_http_server
+
+from kit import log
+from kit.boundary import forever
+from kit.bus import Bus, Consumer, Inbox, Relay
+from kit.channel import Peer
+from kit.config import ServiceSettings
+from kit.server import DRAIN_SECONDS, Server, Servicers
+from kit.store import Database, Store
+
+Config = TypeVar("Config", bound=ServiceSettings)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Background work: `step` runs for ever, at once again while it answers that it found work."""
+
+    name: str
+    step: Callable[[], Awaitable[bool]]
+    idle_seconds: float = 1.0
+    wake: asyncio.Event | None = None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a service is made of."""
+
+    servicers: Servicers
+    consumers: Sequence[Consumer] = ()
+    jobs: Sequence[Job] = ()
+
+
+@dataclass
+class App(Generic[Config]):
+    """What a service is handed at start."""
+
+    name: str
+    settings: Config
+    store: type[Store]
+    database: Database = field(init=False)
+    bus: Bus = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.identity = self.settings.identity(self.name)
+        self.database = Database(self.settings, self.name)
+        self.bus = Bus(self.settings.nats_url.get_secret_value(), self.name)
+
+    def peer(self, file: FileDescriptor) -> Peer:
+        """The service whose contract the file is."""
+        return Peer(file, self.settings.address_of(file.package.split(".")[1]), self.identity)
+
+
+class Running:
+    """`async with Running(app, parts) as running:` serves and works until the block ends, then drains."""
+
+    def __init__(self, app: App[Config], parts: Parts) -> None:
+        self._app, self._parts = app, parts
+        self._stack = AsyncExitStack()
+        self.server = Server(app.settings.address, parts.servicers, app.identity)
+
+    async def __aenter__(self) -> "Running":
+        app = self._app
+        self._stack.push_async_callback(app.database.close)
+        await app.bus.connect()
+        self._stack.push_async_callback(app.bus.close)
+        inboxes = [Inbox(app.database, app.bus, app.store, consumer) for consumer in self._parts.consumers]
+        relay = Job("relay", Relay(app.database, app.bus, app.store).step, 0.5, app.database.emitted)
+        feeds = [Job(inbox.consumer.subject(), inbox.step) for inbox in inboxes]
+        self._tasks = [
+            asyncio.create_task(forever(job.name, job.step, job.idle_seconds, job.wake))
+            for job in (relay, *feeds, *self._parts.jobs)
+        ]
+        self._stack.push_async_callback(self._drain, inboxes)
+        await self._stack.enter_async_context(self.server)
+        return self
+
+    async def _drain(self, inboxes: Sequence[Inbox]) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for inbox in inboxes:
+            await inbox.drain(DRAIN_SECONDS)
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._stack.aclose()
+
+
+def run(name: str, settings: Callable[[], Config], store: type[Store], parts: Callable[[App[Config]], Parts]) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    log.setup(name)
+    uvloop.run(_main(name, settings(), store, parts))
+
+
+async def _main(name: str, settings: Config, store: type[Store], parts: Callable[[App[Config]], Parts]) -> None:
+    host, port = settings.metrics_address.rsplit(":", 1)
+    start_http_server(int(port), host)
+    app = App(name, settings, store)
+    async with Running(app, parts(app)) as running:
+        structlog.get_logger().info("serving", port=running.server.port)
+        await stop_signal()
+    structlog.get_logger().info("stopped")
+
+
+async def stop_signal() -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()

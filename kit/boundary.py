@@ -1,0 +1,57 @@
+"""The boundary round everything that runs without a caller: jobs, relays, consumers.
+
+What is raised below is logged and counted here, and the work goes on.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from prometheus_client import Counter
+
+FAILURES = Counter("job_failures", "Steps of background work that raised.", ["job"])
+BACKOFF_SECONDS_MAX = 5.0
+log = structlog.get_logger()
+
+
+async def guarded(job: str, work: Awaitable[object]) -> Exception | None:
+    """Awaits the work; returns what it raised instead of raising it."""
+    try:
+        await work
+    except Exception as error:
+        FAILURES.labels(job).inc()
+        log.error("failed", job=job, error=repr(error)[:500], exc_info=error)
+        return error
+    return None
+
+
+async def forever(
+    job: str, step: Callable[[], Awaitable[bool]], idle_seconds: float, wake: asyncio.Event | None = None
+) -> None:
+    """Runs `step` until cancelled: at once again while it says that it found work, else after `idle_seconds` or when
+    `wake` is set, whichever comes first. After a failure it backs off, up to five seconds.
+    """
+    backoff_seconds = 0.1
+    while True:
+        found = [False]
+
+        async def turn(found: list[bool] = found) -> None:
+            found[0] = await step()
+
+        if wake is not None:
+            wake.clear()
+        if await guarded(job, turn()) is not None:
+            await asyncio.sleep(backoff_seconds)
+            backoff_seconds = min(backoff_seconds * 2, BACKOFF_SECONDS_MAX)
+            continue
+        backoff_seconds = 0.1
+        if found[0]:
+            continue
+        if wake is None:
+            await asyncio.sleep(idle_seconds)
+            continue
+        try:
+            async with asyncio.timeout(idle_seconds):
+                await wake.wait()
+        except TimeoutError:
+            pass

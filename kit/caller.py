@@ -1,0 +1,40 @@
+"""Who is asking, as the assertion of the call says. The interceptor sets it, servicers read it."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The service that calls, in what role (`public`, `merchant`, `webhook`, `operator`, `service`), and for whom.
+
+    `merchant_id` is a UUID, or empty where the call is for no merchant.
+    """
+
+    service: str
+    role: str
+    merchant_id: str = ""
+    user_id: str = ""
+
+
+_current: ContextVar[Caller] = ContextVar("caller")
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def current() -> Caller:
+    return _current.get()
+
+
+def merchant_id() -> str:
+    """The merchant of the call in hand. The interceptor has made sure that there is one."""
+    return _current.get().merchant_id
+
+
+def request_id() -> str:
+    """The id that follows a request through the mesh and its logs; empty outside of one."""
+    return _request_id.get()
+
+
+def enter(caller: Caller, request_id: str) -> None:
+    _current.set(caller)
+    _request_id.set(request_id)

@@ -1,0 +1,59 @@
+"""Channels to the other services of the mesh."""
+
+import json
+
+import grpc
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from kit.caller import request_id
+from kit.identity import HEADER, Identity
+
+REQUEST_ID_HEADER = "x-request-id"
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+class Peer:
+    """Another service: a channel to it, and the assertion that goes with each call."""
+
+    def __init__(self, file: FileDescriptor, address: str, identity: Identity) -> None:
+        self.service = file.package.split(".")[1]
+        self._identity = identity
+        self.channel = grpc.aio.insecure_channel(
+            address,
+            options=[
+                ("grpc.service_config", service_config(file)),
+                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+                # A service that was restarted is found again within a second.
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+                ("grpc.keepalive_time_ms", 60_000),
+            ],
+        )
+
+    def metadata(self, merchant_id: str = "", role: str = "service", user_id: str = "") -> Metadata:
+        """What a call on behalf of this merchant carries."""
+        assertion = self._identity.assertion(self.service, role, merchant_id, user_id)
+        return ((HEADER, assertion), (REQUEST_ID_HEADER, request_id()))
+
+
+def service_config(file: FileDescriptor) -> str:
+    """Round robin over the addresses, and retries where the contract says that a call has no side effects."""
+    safe = [
+        {"service": service.full_name, "method": method.name}
+        for service in file.services_by_name.values()
+        for method in service.methods
+        if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+    ]
+    policy = {
+        "maxAttempts": 3,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    methods = [{"name": safe, "retryPolicy": policy}] if safe else []
+    return json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": methods})

@@ -1,0 +1,42 @@
+"""Settings, read from the environment once at start. A missing one stops the service with its name."""
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+from kit.identity import Identity
+
+
+class MeshSettings(BaseSettings):
+    """What every process of the mesh needs."""
+
+    #: Where gRPC is served.
+    address: str = "0.0.0.0:50051"
+    #: Where Prometheus reads; port 0 picks one.
+    metrics_address: str = "0.0.0.0:9090"
+    #: base64url of this service's Ed25519 seed, 32 bytes.
+    mesh_private_key: SecretStr
+    #: Public keys by service, as JSON.
+    mesh_public_keys: dict[str, str]
+    accounts_address: str = "dns:///accounts:50051"
+    contacts_address: str = "dns:///contacts:50051"
+    campaigns_address: str = "dns:///campaigns:50051"
+    wallet_address: str = "dns:///wallet:50051"
+    sender_address: str = "dns:///sender:50051"
+
+    def identity(self, service: str) -> Identity:
+        return Identity(service, self.mesh_private_key.get_secret_value(), self.mesh_public_keys)
+
+    def address_of(self, service: str) -> str:
+        return str(getattr(self, f"{service}_address"))
+
+
+class ServiceSettings(MeshSettings):
+    """What a service with a database needs as well."""
+
+    #: The role of the merchants' calls: under row-level security.
+    database_url: SecretStr
+    #: The role of the service's own jobs, which work across merchants: BYPASSRLS.
+    pipeline_database_url: SecretStr
+    nats_url: SecretStr
+    #: Connections a role.
+    database_pool_size: int = 10

@@ -1,0 +1,155 @@
+"""What happens round every RPC: identity, access, validation, a deadline, metrics, a log line, and errors made into
+statuses. Anticipated errors and bugs alike end here.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
+from prometheus_client import Histogram
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from kit import access, caller, validation
+from kit.channel import REQUEST_ID_HEADER
+from kit.errors import DomainError, Unavailable
+from kit.identity import HEADER, Identity
+
+SECONDS = Histogram("rpc_seconds", "Time to answer an RPC.", ["method", "code"])
+TIMEOUT_SECONDS = 30.0
+STREAM_TIMEOUT_SECONDS = 3600.0
+log = structlog.get_logger()
+
+Handler = grpc.RpcMethodHandler[Any, Any]
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database of this service is away; try again."""
+
+
+class Boundary(grpc.aio.ServerInterceptor):
+    """One instance a server. Each method is wrapped once, when it is first called."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._wrapped: dict[str, Handler | None] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        method = str(details.method)
+        if method not in self._wrapped:
+            handler = await continuation(details)
+            if handler is None or method.startswith("/grpc.health.v1."):
+                return handler
+            self._wrapped[method] = self._wrap(method, handler)
+        return self._wrapped[method]
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        descriptor = descriptor_pool.Default().FindMethodByName(method[1:].replace("/", "."))
+        rule = access.rule(descriptor)
+        codec = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.response_streaming:
+            stream = partial(self._stream, handler.unary_stream, rule, method)
+            return grpc.unary_stream_rpc_method_handler(stream, **codec)
+        unary = partial(self._unary, handler.stream_unary or handler.unary_unary, rule, method)
+        wrap = (
+            grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+        )
+        return wrap(unary, **codec)
+
+    async def _unary(self, behavior: Any, rule: access.Rule, method: str, request: Any, context: Context) -> Message:
+        start, code = time.monotonic(), "OK"
+        try:
+            self._admit(rule, context)
+            if isinstance(request, Message):
+                validation.check(request)
+            timeout = TIMEOUT_SECONDS if isinstance(request, Message) else STREAM_TIMEOUT_SECONDS
+            async with asyncio.timeout(min(context.time_remaining() or timeout, timeout * 20)):
+                answer: Message = await behavior(request, context)
+                return answer
+        except BaseException as error:  # noqa: BLE001 (the boundary)
+            code = _code(error)
+            return await _end(context, method, error)
+        finally:
+            _done(method, code, start)
+
+    async def _stream(
+        self, behavior: Any, rule: access.Rule, method: str, request: Message, context: Context
+    ) -> AsyncIterator[Message]:
+        start, code = time.monotonic(), "OK"
+        try:
+            self._admit(rule, context)
+            validation.check(request)
+            async for message in behavior(request, context):
+                yield message
+        except BaseException as error:  # noqa: BLE001 (the boundary)
+            code = _code(error)
+            await _end(context, method, error)
+        finally:
+            _done(method, code, start)
+
+    def _admit(self, rule: access.Rule, context: Context) -> None:
+        metadata = dict(context.invocation_metadata() or ())
+        who = self._identity.verify(str(metadata.get(HEADER, "")))
+        caller.enter(who, str(metadata.get(REQUEST_ID_HEADER) or uuid.uuid4()))
+        access.check(rule, who)
+
+
+def _code(error: BaseException) -> str:
+    if isinstance(error, DomainError):
+        return error.code.name
+    if isinstance(error, TimeoutError):
+        return "DEADLINE_EXCEEDED"
+    return "CANCELLED" if isinstance(error, asyncio.CancelledError | GeneratorExit) else "INTERNAL"
+
+
+async def _end(context: Context, method: str, error: BaseException) -> NoReturn:
+    """Ends the call with the status of what was raised; a cancelled call just ends."""
+    if isinstance(error, grpc.aio.AbortError) or not isinstance(error, Exception):
+        raise error
+    if away(error):
+        error = DatabaseUnavailable()
+    if isinstance(error, DomainError):
+        status = error.status(domain=method.split(".")[1])
+        trailer = (("grpc-status-details-bin", status.SerializeToString()),)
+        await context.abort(error.code, status.message, trailer)
+    if isinstance(error, TimeoutError):
+        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The call took too long.")
+    log.error("rpc failed", method=method, error=repr(error)[:500], exc_info=error)
+    await context.abort(grpc.StatusCode.INTERNAL, "Internal error.")
+
+
+def away(error: BaseException) -> bool:
+    """Whether the database went away, as opposed to having refused a statement."""
+    if isinstance(error, PoolTimeout):
+        return True
+    return isinstance(error, OperationalError | InterfaceError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+
+
+def _done(method: str, code: str, start: float) -> None:
+    seconds = time.monotonic() - start
+    SECONDS.labels(method, code).observe(seconds)
+    log.info("rpc", method=method, code=code, milliseconds=round(seconds * 1000, 2), merchant_id=_merchant_id())
+
+
+def _merchant_id() -> str:
+    try:
+        return caller.merchant_id()
+    except LookupError:
+        return ""

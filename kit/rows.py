@@ -1,0 +1,91 @@
+"""Rows in, messages out: the one mapping between PostgreSQL and protobuf.
+
+A table's columns carry the names of the message's fields, and the column's type is the codec (`EnumName`,
+`Uuid(as_uuid=False)`), so a row *is* the keyword arguments of its message. A renamed field fails loudly.
+"""
+
+from datetime import UTC, date
+from typing import Any, TypeVar
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Column, Dialect, Row, Table, types
+
+from kit.errors import InvalidArgument
+
+Shown = TypeVar("Shown", bound=Message)
+
+
+class MaskInvalid(InvalidArgument):
+    """The mask names a field that there is not, or that only the server may set."""
+
+
+class EnumName(types.TypeDecorator[int]):
+    """Stores a proto enum as its readable name (`SUBSCRIBED`), never as a bare number."""
+
+    impl, cache_ok = types.Text, True
+
+    def __init__(self, enum: EnumTypeWrapper) -> None:  # type: ignore[type-arg,unused-ignore]
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.enum.Name(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
+        return None if value is None else self.enum.Value(value)
+
+
+class DateText(types.TypeDecorator[str]):
+    """Shows a date as `YYYY-MM-DD`, none as the empty text."""
+
+    impl, cache_ok = types.Date, True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> date | None:
+        return date.fromisoformat(value) if value else None
+
+    def process_result_value(self, value: date | None, dialect: Dialect) -> str:
+        return value.isoformat() if value else ""
+
+
+def columns(message: type[Message], table: Table) -> list[Column[Any]]:
+    """Columns of the table that the message shows; the rest stay private to the service."""
+    return [table.c[name] for name in message.DESCRIPTOR.fields_by_name if name in table.c]
+
+
+def message(cls: type[Shown], row: Row[Any]) -> Shown:
+    return cls(**row._mapping)
+
+
+def values(message: Message, table: Table, paths: list[str] | None = None) -> dict[str, Any]:
+    """Column values of the named fields; of every field that the table has a column for when none is named."""
+    names = paths if paths is not None else [name for name in message.DESCRIPTOR.fields_by_name if name in table.c]
+    return {name: _plain(message, name) for name in names}
+
+
+def paths(mask: FieldMask, resource: Message, writable: frozenset[str]) -> list[str]:
+    """The fields that an update names: those of the mask, or those that are set where there is no mask.
+
+    Refuses `MaskInvalid`.
+    """
+    named = list(mask.paths) or [field.name for field, _ in resource.ListFields() if field.name != "id"]
+    named = ["" if path == "" else path.split(".")[0] for path in named]
+    for path in named:
+        if path not in writable:
+            raise MaskInvalid(field=path, writable=",".join(sorted(writable)))
+    return sorted(set(named))
+
+
+def _plain(message: Message, name: str) -> Any:
+    field, value = message.DESCRIPTOR.fields_by_name[name], getattr(message, name)
+    if field.has_presence and not message.HasField(name):
+        return None
+    if isinstance(value, Timestamp):
+        return value.ToDatetime(tzinfo=UTC)
+    if isinstance(value, Message):
+        return value.SerializeToString()
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return dict(value)
+    return list(value) if field.is_repeated else value

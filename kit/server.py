@@ -1,0 +1,48 @@
+"""A gRPC server with the boundary round every RPC, and the health service that Kubernetes asks."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from kit.channel import MESSAGE_BYTES_MAX
+from kit.identity import Identity
+from kit.interceptors import Boundary
+
+DRAIN_SECONDS = 10.0
+
+# `{add_XServicer_to_server: servicer}`
+Servicers = Mapping[Callable[[Any, Any], None], object]
+
+
+class Server:
+    """`async with Server(...) as server:` serves until the block ends, then drains."""
+
+    def __init__(self, address: str, servicers: Servicers, identity: Identity) -> None:
+        self._server = grpc.aio.server(
+            interceptors=[Boundary(identity)],
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+                # Clients come back round robin, so that new replicas get their share.
+                ("grpc.max_connection_age_ms", 300_000),
+                ("grpc.max_connection_age_grace_ms", 60_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        for add, servicer in servicers.items():
+            add(servicer, self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self.port = self._server.add_insecure_port(address)
+
+    async def __aenter__(self) -> "Server":
+        await self._server.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(DRAIN_SECONDS)

@@ -1,0 +1,171 @@
+"""One transaction, with its merchant set, and the events that leave with it.
+
+Two roles: the merchants' calls run under row-level security, where a query that forgets its merchant finds nothing;
+the service's own jobs run under the pipeline's role, across merchants. See docs/adr/0003.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar, Self, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import Message
+from sqlalchemy import Column, DateTime, Identity, Integer, LargeBinary, MetaData, Table, Text, Uuid, func, select, text
+from sqlalchemy.dialects.postgresql import BIGINT, insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from kit.config import ServiceSettings
+from kit.errors import AlreadyExists
+
+MERCHANT = text("SELECT set_config('astronote.merchant_id', :merchant_id, true)")
+Answer = TypeVar("Answer", bound=Message)
+
+
+class IdempotencyKeyReused(AlreadyExists):
+    """This request id was used before, for another request."""
+
+
+class Database:
+    """A service's two engines, and the event that wakes its relay."""
+
+    def __init__(self, settings: ServiceSettings, service: str) -> None:
+        options = {
+            "pool_size": settings.database_pool_size,
+            "max_overflow": 0,
+            "pool_timeout": 5,
+            "connect_args": {"application_name": service, "connect_timeout": 5},
+        }
+        self.merchants = create_async_engine(settings.database_url.get_secret_value(), **options)
+        self.pipeline = create_async_engine(settings.pipeline_database_url.get_secret_value(), **options)
+        self.emitted = asyncio.Event()
+
+    async def close(self) -> None:
+        await self.merchants.dispose()
+        await self.pipeline.dispose()
+
+
+class Store:
+    """A transaction. Subclasses hold the SQL statements of their service, and nothing else."""
+
+    metadata: ClassVar[MetaData]
+
+    def __init__(self, connection: AsyncConnection, merchant_id: str) -> None:
+        self.connection = connection
+        self.merchant_id = merchant_id
+        self._has_emitted = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database: Database, merchant_id: str) -> AsyncIterator[Self]:
+        """A merchant's transaction: commits when the block ends, rolls back when it raises. Nothing else commits."""
+        async with cls._transaction(database, database.merchants, str(UUID(merchant_id))) as store:
+            yield store
+
+    @classmethod
+    @asynccontextmanager
+    async def open_pipeline(cls, database: Database) -> AsyncIterator[Self]:
+        """A transaction of the service's own, across merchants."""
+        async with cls._transaction(database, database.pipeline, "") as store:
+            yield store
+
+    @classmethod
+    @asynccontextmanager
+    async def _transaction(cls, database: Database, engine: AsyncEngine, merchant_id: str) -> AsyncIterator[Self]:
+        async with engine.begin() as connection:
+            if merchant_id:
+                await connection.execute(MERCHANT, {"merchant_id": merchant_id})
+            store = cls(connection, merchant_id)
+            yield store
+        if store._has_emitted:
+            database.emitted.set()
+
+    async def emit(self, *events: Message) -> None:
+        """Leaves events in the outbox; they go out after the commit, or not at all."""
+        rows = [{"subject": event.DESCRIPTOR.full_name, "payload": event.SerializeToString()} for event in events]
+        await self.connection.execute(self.metadata.tables["outbox"].insert().inline(), rows)
+        self._has_emitted = True
+
+    async def first_time(self, key: str) -> bool:
+        """Notes in the inbox that an event is being handled; false when it was handled before."""
+        inbox = self.metadata.tables["inbox"]
+        result = await self.connection.execute(insert(inbox).values(key=key).on_conflict_do_nothing())
+        return bool(result.rowcount)
+
+    async def replayed(self, request: Message, answer: type[Answer]) -> Answer | None:
+        """What this `request_id` was answered before, if it was; a request without an id is always new.
+
+        Of two at once the second waits here for the first's commit. Refuses `IdempotencyKeyReused`.
+        """
+        if not request.request_id:  # type: ignore[attr-defined]
+            return None
+        requests = self.metadata.tables["requests"]
+        row = self._request(request) | {"request_hash": _hash(request), "answer": b""}
+        claimed = await self.connection.execute(insert(requests).values(row).on_conflict_do_nothing())
+        if claimed.rowcount:
+            return None
+        found = await self.connection.execute(
+            select(requests.c.request_hash, requests.c.answer).filter_by(**self._request(request))
+        )
+        request_hash, payload = found.one()
+        if request_hash != _hash(request):
+            raise IdempotencyKeyReused(request_id=request.request_id)  # type: ignore[attr-defined]
+        return answer.FromString(payload)
+
+    async def answered(self, request: Message, answer: Answer) -> Answer:
+        """Keeps the answer for the next time that this `request_id` comes."""
+        if request.request_id:  # type: ignore[attr-defined]
+            requests = self.metadata.tables["requests"]
+            kept = requests.update().filter_by(**self._request(request)).values(answer=answer.SerializeToString())
+            await self.connection.execute(kept)
+        return answer
+
+    def _request(self, request: Message) -> dict[str, str]:
+        request_id: str = request.request_id  # type: ignore[attr-defined]
+        return {"merchant_id": self.merchant_id, "method": request.DESCRIPTOR.name, "request_id": request_id}
+
+
+def _hash(request: Message) -> bytes:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+
+
+def kit_tables(metadata: MetaData) -> None:
+    """Adds the tables that kit itself needs to a service's schema."""
+    now = func.now()
+    Table(
+        "outbox",
+        metadata,
+        Column("id", BIGINT, Identity(), primary_key=True),
+        Column("subject", Text, nullable=False),
+        Column("payload", LargeBinary, nullable=False),
+        Column("create_time", DateTime(timezone=True), nullable=False, server_default=now),
+        Column("claim_expire_time", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    )
+    Table(
+        "inbox",
+        metadata,
+        Column("key", Text, primary_key=True),
+        Column("create_time", DateTime(timezone=True), nullable=False, server_default=now),
+    )
+    Table(
+        "dead_letters",
+        metadata,
+        Column("id", BIGINT, Identity(), primary_key=True),
+        Column("subject", Text, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("payload", LargeBinary, nullable=False),
+        Column("deliveries", Integer, nullable=False),
+        Column("error", Text, nullable=False),
+        Column("create_time", DateTime(timezone=True), nullable=False, server_default=now),
+    )
+    Table(
+        "requests",
+        metadata,
+        Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+        Column("method", Text, primary_key=True),
+        Column("request_id", Text, primary_key=True),
+        Column("request_hash", LargeBinary, nullable=False),
+        Column("answer", LargeBinary, nullable=False),
+        Column("create_time", DateTime(timezone=True), nullable=False, server_default=now),
+    )
