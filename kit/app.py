@@ -97,20 +97,28 @@ class Running:
         await self._stack.aclose()
 
 
-def run(name: str, settings: Callable[[], Config], store: type[Store], parts: Callable[[App[Config]], Parts]) -> None:
-    """Serves until SIGTERM or SIGINT."""
-    log.setup(name)
-    uvloop.run(_main(name, settings(), store, parts))
+@dataclass(frozen=True)
+class Service(Generic[Config]):
+    """Everything that `python -m services.<name>` needs to know; tests start the same in their own process."""
 
+    name: str
+    settings: type[Config]
+    store: type[Store]
+    parts: Callable[[App[Config]], Parts]
 
-async def _main(name: str, settings: Config, store: type[Store], parts: Callable[[App[Config]], Parts]) -> None:
-    host, port = settings.metrics_address.rsplit(":", 1)
-    start_http_server(int(port), host)
-    app = App(name, settings, store)
-    async with Running(app, parts(app)) as running:
-        structlog.get_logger().info("serving", port=running.server.port)
-        await stop_signal()
-    structlog.get_logger().info("stopped")
+    def run(self) -> None:
+        """Serves until SIGTERM or SIGINT."""
+        log.setup(self.name)
+        uvloop.run(self._main())
+
+    async def _main(self) -> None:
+        app = App(self.name, self.settings(), self.store)
+        host, port = app.settings.metrics_address.rsplit(":", 1)
+        start_http_server(int(port), host)
+        async with Running(app, self.parts(app)) as running:
+            structlog.get_logger().info("serving", port=running.server.port)
+            await stop_signal()
+        structlog.get_logger().info("stopped")
 
 
 async def stop_signal() -> None:
