@@ -7,11 +7,13 @@ A table's columns carry the names of the message's fields, and the column's type
 from datetime import UTC, date
 from typing import Any, TypeVar
 
+from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Column, Dialect, Row, Table, types
+from sqlalchemy.dialects.postgresql import JSONB
 
 from kit.errors import InvalidArgument
 
@@ -36,6 +38,22 @@ class EnumName(types.TypeDecorator[int]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
         return None if value is None else self.enum.Value(value)
+
+
+class MessageJson(types.TypeDecorator[Message]):
+    """Stores a nested message as its JSON, so that an operator can read it."""
+
+    impl, cache_ok = JSONB, True
+
+    def __init__(self, message: type[Message]) -> None:
+        super().__init__(none_as_null=True)
+        self.message = message
+
+    def process_bind_param(self, value: Message | None, dialect: Dialect) -> dict[str, Any] | None:
+        return None if value is None else json_format.MessageToDict(value)
+
+    def process_result_value(self, value: dict[str, Any] | None, dialect: Dialect) -> Message | None:
+        return None if value is None else json_format.ParseDict(value, self.message())
 
 
 class DateText(types.TypeDecorator[str]):
@@ -84,8 +102,6 @@ def _plain(message: Message, name: str) -> Any:
         return None
     if isinstance(value, Timestamp):
         return value.ToDatetime(tzinfo=UTC)
-    if isinstance(value, Message):
-        return value.SerializeToString()
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return dict(value)
     return list(value) if field.is_repeated else value

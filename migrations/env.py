@@ -7,7 +7,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import create_engine, text
 
-from kit.rows import DateText, EnumName
+from kit.rows import DateText, EnumName, MessageJson
 
 service = context.config.config_ini_section
 metadata = importlib.import_module(f"services.{service}.tables").metadata
@@ -15,9 +15,8 @@ metadata = importlib.import_module(f"services.{service}.tables").metadata
 
 def render(kind: str, item: Any, _: Any) -> str | bool:
     """Migrations do not import our code: to them an EnumName is text."""
-    if kind == "type" and isinstance(item, EnumName):
-        return "sa.Text()"
-    return "sa.Date()" if kind == "type" and isinstance(item, DateText) else False
+    names = {EnumName: "sa.Text()", DateText: "sa.Date()", MessageJson: "postgresql.JSONB()"}
+    return names.get(type(item), False) if kind == "type" else False
 
 
 if context.is_offline_mode():

@@ -1052,7 +1052,9 @@ class ClaimBatchResponse(_message.Message):
         WAIT: ClaimBatchResponse._Verdict.ValueType  # 2
         """Paused: put it down, it will be published again."""
         STOP: ClaimBatchResponse._Verdict.ValueType  # 3
-        """Cancelled: what is left of it is skipped."""
+        """Cancelled after it was begun: what is left of it is recorded as skipped."""
+        DROP: ClaimBatchResponse._Verdict.ValueType  # 4
+        """Cancelled before it was begun, or done: there is nothing to do or to record."""
 
     class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper): ...
     VERDICT_UNSPECIFIED: ClaimBatchResponse.Verdict.ValueType  # 0
@@ -1060,7 +1062,9 @@ class ClaimBatchResponse(_message.Message):
     WAIT: ClaimBatchResponse.Verdict.ValueType  # 2
     """Paused: put it down, it will be published again."""
     STOP: ClaimBatchResponse.Verdict.ValueType  # 3
-    """Cancelled: what is left of it is skipped."""
+    """Cancelled after it was begun: what is left of it is recorded as skipped."""
+    DROP: ClaimBatchResponse.Verdict.ValueType  # 4
+    """Cancelled before it was begun, or done: there is nothing to do or to record."""
 
     VERDICT_FIELD_NUMBER: _builtins.int
     verdict: Global___ClaimBatchResponse.Verdict.ValueType

@@ -1,0 +1,47 @@
+"""What campaigns refuses."""
+
+from kit.errors import FailedPrecondition, InvalidArgument, NotFound
+
+
+class TemplateNotFound(NotFound):
+    """The merchant has no such template."""
+
+
+class TemplateInvalid(InvalidArgument):
+    """A field of the template is wrong."""
+
+
+class TextInvalid(InvalidArgument):
+    """The text can't be rendered."""
+
+
+class CampaignNotFound(NotFound):
+    """The merchant has no such campaign."""
+
+
+class CampaignInvalid(InvalidArgument):
+    """A field of the campaign is wrong."""
+
+
+class WrongState(FailedPrecondition):
+    """The campaign is not in a state that allows this."""
+
+
+class NoRecipients(FailedPrecondition):
+    """Nobody is in the audience."""
+
+
+class SenderNameMissing(FailedPrecondition):
+    """Neither the campaign nor the merchant has a sender name."""
+
+
+class SubscriptionRequired(FailedPrecondition):
+    """Campaigns need an active plan."""
+
+
+class InsufficientCredits(FailedPrecondition):
+    """The wallet has too few credits."""
+
+
+class LinkNotFound(NotFound):
+    """The link leads nowhere."""

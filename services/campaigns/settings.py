@@ -1,0 +1,20 @@
+"""Settings of campaigns."""
+
+from pydantic import SecretStr
+
+from kit.config import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    #: base64url of 32 bytes: what makes the codes in links unguessable. Changing it breaks every link that is out.
+    link_key: SecretStr
+    #: What links begin with where the merchant has no address of its own.
+    public_base_url: str
+    #: Recipients a batch, and so a bulk call at the provider.
+    batch_size: int = 5000
+    #: Batches of one campaign that may be with the senders at a time.
+    batches_ahead: int = 4
+    #: A batch that is not done so long after it was published is published again.
+    republish_after_seconds: float = 30
+    #: A campaign whose senders were silent for so long is asked after.
+    silence_seconds: float = 15

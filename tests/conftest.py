@@ -1,0 +1,137 @@
+"""Real parts for every test: a PostgreSQL and a NATS a session, services in this process on free ports.
+
+Isolation is a fresh merchant per test. `tests/e2e` starts the same services as processes.
+"""
+
+import importlib
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local import ports, provision
+from deploy.local.credentials import KeyPair
+from deploy.local.nats import Nats
+from deploy.local.postgres import Postgres
+from kit.app import App, Running, Service
+from kit.channel import Peer
+from kit.config import MeshSettings
+from kit.identity import Identity
+
+SERVICES = ("accounts", "contacts", "campaigns", "wallet", "sender")
+KEYS = {name: KeyPair.generate() for name in (*SERVICES, "gateway")}
+PUBLIC_KEYS = {name: pair.public for name, pair in KEYS.items()}
+# What the services need beyond the mesh's own settings; a test may override a part of it.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "accounts": {"signing_key_encryption_key": "A" * 43},
+    "contacts": {"suppression_key": "A" * 43},
+    "campaigns": {"link_key": "A" * 43, "public_base_url": "http://shop.test"},
+    "wallet": {},
+    "sender": {
+        "mitto_api_base": f"http://127.0.0.1:{ports.free()}",
+        "mitto_api_key": "key",
+        "mitto_traffic_account_id": "local",
+        "webhook_secret": "secret",
+    },
+}
+
+
+class TestMesh:
+    """Services in this process, started when a test first asks for them."""
+
+    __test__ = False
+
+    def __init__(self, postgres: Postgres, nats: Nats) -> None:
+        self._postgres, self._nats = postgres, nats
+        self._ports = {name: ports.free() for name in SERVICES}
+        self._databases: dict[str, provision.Database] = {}
+        self._running: dict[str, tuple[App[Any], Running]] = {}
+        self._peers: dict[tuple[str, str], Peer] = {}
+
+    async def service(self, name: str, caller: str = "gateway", settings: dict[str, Any] | None = None) -> Peer:
+        """A peer that speaks to the service in the caller's name. `settings` count at the first start only."""
+        if name not in self._running:
+            await self.start(name, settings)
+        if (name, caller) not in self._peers:
+            file = importlib.import_module(f"astronote.{name}.v1.{name}_pb2").DESCRIPTOR
+            identity = Identity(caller, KEYS[caller].private, PUBLIC_KEYS)
+            self._peers[name, caller] = Peer(file, f"127.0.0.1:{self._ports[name]}", identity)
+        return self._peers[name, caller]
+
+    async def start(self, name: str, settings: dict[str, Any] | None = None) -> App[Any]:
+        service: Service[Any] = importlib.import_module(f"services.{name}.__main__").SERVICE
+        chosen = service.settings(**self._settings(name), **{**SETTINGS[name], **(settings or {})})
+        app = App(name, chosen, service.store)
+        running = Running(app, service.parts(app))
+        self._running[name] = (app, running)
+        await running.__aenter__()
+        return app
+
+    async def stop(self, name: str) -> None:
+        _, running = self._running.pop(name)
+        await running.__aexit__(None, None, None)
+
+    def app(self, name: str) -> App[Any]:
+        return self._running[name][0]
+
+    def database(self, name: str) -> provision.Database:
+        """A migrated database of the service's own."""
+        if name not in self._databases:
+            passwords = dict.fromkeys(provision.role_names(SERVICES), "test")
+            made = provision.provision(self._postgres.url(), [name], passwords)
+            provision.migrate(made)
+            self._databases |= made
+        return self._databases[name]
+
+    async def close(self) -> None:
+        for peer in self._peers.values():
+            await peer.channel.close()
+        for name in list(self._running):
+            await self.stop(name)
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        database = self.database(name)
+        mesh = MeshSettings.model_fields
+        return {
+            "address": f"127.0.0.1:{self._ports[name]}",
+            "mesh_private_key": KEYS[name].private,
+            "mesh_public_keys": PUBLIC_KEYS,
+            "database_url": database.url,
+            "pipeline_database_url": database.pipeline_url,
+            "nats_url": self._nats.url,
+            **{
+                f"{peer}_address": f"127.0.0.1:{port}"
+                for peer, port in self._ports.items()
+                if f"{peer}_address" in mesh
+            },
+        }
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(_folder(tmp_path_factory, "postgres"), erase=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
+    with Nats(_folder(tmp_path_factory, "nats"), token="test", erase=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def mesh(postgres: Postgres, nats_server: Nats) -> AsyncIterator[TestMesh]:
+    mesh = TestMesh(postgres, nats_server)
+    yield mesh
+    await mesh.close()
+
+
+@pytest.fixture
+def merchant_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    return factory.mktemp(name)
