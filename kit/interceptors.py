@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 30.0
 STREAM_TIMEOUT_SECONDS = 3600.0
 log = structlog.get_logger()
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
@@ -40,13 +40,13 @@ class Boundary(grpc.aio.ServerInterceptor):
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
-        self._wrapped: dict[str, Handler | None] = {}
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> Handler:
         method = str(details.method)
         if method not in self._wrapped:
             handler = await continuation(details)
@@ -55,7 +55,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             self._wrapped[method] = self._wrap(method, handler)
         return self._wrapped[method]
 
-    def _wrap(self, method: str, handler: Handler) -> Handler:
+    def _wrap(self, method: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> Handler:
         descriptor = descriptor_pool.Default().FindMethodByName(method[1:].replace("/", "."))
         rule = access.rule(descriptor)
         codec = {

@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import TypeVar
+from uuid import UUID
 
 from kit.errors import InvalidArgument
 
@@ -34,6 +35,10 @@ def after(token: str, parse: Callable[[str], Key]) -> Key | None:
         return parse(urlsafe_b64decode(token.encode("ascii") + b"==").decode())
     except ValueError as error:
         raise PageTokenInvalid(field="page_token") from error
+
+
+def uuid(text: str) -> str:
+    return str(UUID(text))
 
 
 def token(items: list[Item], limit: int, key: Callable[[Item], object]) -> str:

@@ -5,18 +5,20 @@ A table's columns carry the names of the message's fields, and the column's type
 """
 
 from datetime import UTC, date
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
 
 from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Column, Dialect, Row, Table, types
 from sqlalchemy.dialects.postgresql import JSONB
 
-from kit.errors import InvalidArgument
+from kit.errors import DomainError, InvalidArgument
 
+# A row of whatever columns.
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 Shown = TypeVar("Shown", bound=Message)
 
 
@@ -29,7 +31,7 @@ class EnumName(types.TypeDecorator[int]):
 
     impl, cache_ok = types.Text, True
 
-    def __init__(self, enum: EnumTypeWrapper) -> None:  # type: ignore[type-arg,unused-ignore]
+    def __init__(self, enum: Any) -> None:
         super().__init__()
         self.enum = enum
 
@@ -68,12 +70,20 @@ class DateText(types.TypeDecorator[str]):
         return value.isoformat() if value else ""
 
 
+def uuid(text: str, refusal: type[DomainError]) -> str:
+    """The text as a UUID; what is none names nothing that exists."""
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise refusal(id=text[:100]) from error
+
+
 def columns(message: type[Message], table: Table) -> list[Column[Any]]:
     """Columns of the table that the message shows; the rest stay private to the service."""
     return [table.c[name] for name in message.DESCRIPTOR.fields_by_name if name in table.c]
 
 
-def message(cls: type[Shown], row: Row[Any]) -> Shown:
+def message(cls: type[Shown], row: AnyRow) -> Shown:
     return cls(**row._mapping)
 
 

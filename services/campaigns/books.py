@@ -2,17 +2,15 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Any
-
-from sqlalchemy import Row
 
 from astronote.campaigns.v1 import campaigns_pb2 as pb
 from astronote.sender.v1.events_pb2 import CampaignTally
+from kit.rows import AnyRow
 
 TALLIED = ("accepted", "delivered", "failed", "rejected", "expired", "unknown")
 
 
-def counts(row: Row[Any]) -> pb.Counts:
+def counts(row: AnyRow) -> pb.Counts:
     """`queued` is what nothing else has claimed, so the books add up at every instant."""
     tally = row.tally or CampaignTally()
     skipped = Counter(row.skipped) + Counter(tally.skipped)
@@ -21,7 +19,7 @@ def counts(row: Row[Any]) -> pb.Counts:
     return pb.Counts(targeted=row.targeted, queued=queued, skipped=skipped, **known)
 
 
-def report(row: Row[Any]) -> pb.Report:
+def report(row: AnyRow) -> pb.Report:
     tally = row.tally or CampaignTally()
     captured = tally.credits_captured
     # Once the hold is closed, all that was not captured went back.
@@ -37,7 +35,7 @@ def report(row: Row[Any]) -> pb.Report:
     )
 
 
-def is_settled(row: Row[Any]) -> bool:
+def is_settled(row: AnyRow) -> bool:
     """Whether nothing is left to learn: every recipient of the campaign has a final state."""
     now = counts(row)
     return now.queued == now.accepted == now.unknown == 0

@@ -7,6 +7,8 @@ The permutation is a Feistel network of four rounds (Luby and Rackoff: a strong 
 halves, with AES-128 as the round function. All codes of a batch go through each round at once.
 """
 
+from collections.abc import Iterable
+
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 INDEX_BITS = 17
@@ -52,7 +54,7 @@ class Codes:
         back = self._permuted(swapped, reversed(range(ROUNDS)))
         return int.from_bytes(back[4:] + back[:4], "big")
 
-    def _permuted(self, numbers: bytes, rounds: "range | reversed[int]") -> bytes:
+    def _permuted(self, numbers: bytes, rounds: Iterable[int]) -> bytes:
         """Feistel rounds over many 8-byte numbers side by side."""
         left = b"".join(numbers[at : at + 4] for at in range(0, len(numbers), 8))
         right = b"".join(numbers[at + 4 : at + 8] for at in range(0, len(numbers), 8))

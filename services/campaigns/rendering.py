@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kit import gsm
 from services.campaigns.errors import TextInvalid
 
 TEXT_CHARACTERS_MAX = 1530
@@ -31,22 +30,25 @@ class Text:
     render: Callable[[Sequence[str], str], str]
 
 
-def compile_text(text: str) -> Text:
-    """Refuses `TextInvalid`, with what is wrong and, for an unknown field, what may have been meant."""
+def compile_text(text: str, field: str = "text") -> Text:
+    """`field` is where the text stands in the request.
+
+    Refuses `TextInvalid`, with what is wrong and, for an unknown merge field, what may have been meant.
+    """
     if not text.strip() or len(text) > TEXT_CHARACTERS_MAX:
-        raise TextInvalid(field="text", characters=len(text), characters_max=TEXT_CHARACTERS_MAX)
+        raise TextInvalid(field=field, characters=len(text), characters_max=TEXT_CHARACTERS_MAX)
     if UNSUBSCRIBE_LINK not in {match[1] for match in _FIELD.finditer(text)}:
         text += _SUFFIX
     literals, names, defaults, end = [], [], [], 0
     for match in _FIELD.finditer(text):
-        _check(match[1])
+        _check(match[1], field)
         literals.append(text[end : match.start()])
         names.append(match[1])
         defaults.append(match[2] or "")
         end = match.end()
     literals.append(text[end:])
     if any("{{" in literal or "}}" in literal for literal in literals):
-        raise TextInvalid(field="text", braces="{{ and }} stand round a merge field only")
+        raise TextInvalid(field=field, braces="{{ and }} stand round a merge field only")
     fields = tuple(dict.fromkeys(name for name in names if name != UNSUBSCRIBE_LINK))
     return Text(fields, _renderer(literals, names, defaults, fields))
 
@@ -69,32 +71,19 @@ def _renderer(
     return render
 
 
-def _check(name: str) -> None:
+def _check(name: str, field: str) -> None:
     if name in FIELDS or name == UNSUBSCRIBE_LINK or ATTRIBUTE.fullmatch(name):
         return
     known = [*FIELDS, UNSUBSCRIBE_LINK]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     raise TextInvalid(
-        field="text", merge_field=name, known=",".join([*known, "attributes.<name>"]), suggestion="".join(close)
+        field=field, merge_field=name, known=",".join([*known, "attributes.<name>"]), suggestion="".join(close)
     )
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A text rendered with the values of a preview."""
-
-    text: str
-    encoding: gsm.Encoding
-    segments: int
-
-
-def sample(text: str, values: Mapping[str, str], link: str) -> Sample:
-    """Renders with the values that are given, the defaults, or the fields' own names."""
+def preview(text: str, values: Mapping[str, str], link: str) -> str:
+    """Renders with the values that are given; where there is none, the default, or else the field's own name."""
+    with_default = {match[1] for match in _FIELD.finditer(text) if match[2]}
     compiled = compile_text(text)
-    shown = [values.get(name) or f"[{name}]" if name in values or _has_no_default(text, name) else "" for name in compiled.fields]
-    rendered = compiled.render(shown, link)
-    return Sample(rendered, *gsm.count(rendered))
-
-
-def _has_no_default(text: str, name: str) -> bool:
-    return any(match[1] == name and not match[2] for match in _FIELD.finditer(text))
+    shown = [values.get(name) or ("" if name in with_default else f"[{name}]") for name in compiled.fields]
+    return compiled.render(shown, link)

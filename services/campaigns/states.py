@@ -1,7 +1,7 @@
 """The states of a campaign and what moves it between them.
 
-    draft → preparing → sending → completed
-              ↕ paused ↕             failed (from preparing)   cancelled (from preparing, sending, paused)
+draft → preparing → sending → completed
+          ↕ paused ↕             failed (from preparing)   cancelled (from preparing, sending, paused)
 """
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign

@@ -1,0 +1,76 @@
+"""Closing the books: the rest of a hold is released and the report becomes final, once nothing is left to learn.
+
+It also asks the senders after campaigns on whose road nothing was heard, since an event can be lost with its stream.
+"""
+
+import asyncio
+
+import grpc
+
+from astronote.sender.v1 import sender_pb2 as sender
+from astronote.sender.v1.events_pb2 import CampaignTally
+from astronote.sender.v1.sender_pb2_grpc import TalliesServiceStub
+from astronote.wallet.v1 import wallet_pb2 as wallet
+from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
+from kit.channel import Peer
+from kit.rows import AnyRow
+from kit.store import Database
+from services.campaigns.store import CampaignStore
+
+ROUND_SIZE = 20
+RETRY_SECONDS = 1.0
+TIMEOUT_SECONDS = 10
+
+
+class Closer:
+    def __init__(self, database: Database, wallet: Peer) -> None:
+        self._database, self._wallet = database, wallet
+        self._stub = WalletServiceStub(wallet.channel)
+
+    async def step(self) -> bool:
+        async with CampaignStore.open_pipeline(self._database) as store:
+            rows = await store.closable(ROUND_SIZE, RETRY_SECONDS)
+        for row in rows:
+            if await self._close_hold(row):
+                async with CampaignStore.open_pipeline(self._database) as store:
+                    await store.finalize(row.id)
+        return False
+
+    async def _close_hold(self, row: AnyRow) -> bool:
+        """Whether no hold of the campaign is open any more."""
+        captured = (row.tally or CampaignTally()).credits_captured
+        request = wallet.CloseHoldRequest(hold_id=row.id, captured=captured)
+        try:
+            await self._stub.CloseHold(
+                request, metadata=self._wallet.metadata(row.merchant_id), timeout=TIMEOUT_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.NOT_FOUND and not row.credits_held:
+                return True
+            # Captures are still on their way to the wallet.
+            if error.code() == grpc.StatusCode.ABORTED:
+                return False
+            raise
+        return True
+
+
+class Inquirer:
+    def __init__(self, database: Database, sender: Peer, silence_seconds: float, due: asyncio.Event) -> None:
+        self._database, self._sender, self._silence_seconds, self._due = database, sender, silence_seconds, due
+        self._stub = TalliesServiceStub(sender.channel)
+
+    async def step(self) -> bool:
+        async with CampaignStore.open_pipeline(self._database) as store:
+            silent = await store.silent(self._silence_seconds, ROUND_SIZE)
+        for row, batch_ids in silent:
+            answer = await self._stub.GetTally(
+                sender.GetTallyRequest(campaign_id=row.id, batch_ids=batch_ids),
+                metadata=self._sender.metadata(row.merchant_id),
+                timeout=TIMEOUT_SECONDS,
+            )
+            async with CampaignStore.open_pipeline(self._database) as store:
+                await store.apply_tally(answer.tally)
+                await store.finish_batches(row.id, list(answer.finished_batch_ids))
+        if silent:
+            self._due.set()
+        return False

@@ -1,0 +1,138 @@
+"""Freezing an audience: streamed from contacts, rendered, priced, stored page by page, and its price held.
+
+A crash resumes after the last page. No transaction is open while contacts or the wallet answer.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import grpc
+import structlog
+
+from astronote.contacts.v1 import contacts_pb2 as contacts
+from astronote.contacts.v1.audience_pb2 import Audience
+from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
+from astronote.sender.v1.batches_pb2 import SendBatch
+from astronote.wallet.v1 import wallet_pb2 as wallet
+from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
+from kit.channel import Peer
+from kit.rows import AnyRow
+from kit.store import Database
+from services.campaigns import pricing
+from services.campaigns.codes import PLACEHOLDER, Codes, first_message_id
+from services.campaigns.rendering import Text, compile_text
+from services.campaigns.store import CampaignStore
+from services.campaigns.store.audiences import LEASE_SECONDS, LeaseLostError
+
+HOLD_TIMEOUT_SECONDS = 10
+# No answer may come later than the lease that its question was asked under.
+assert HOLD_TIMEOUT_SECONDS < LEASE_SECONDS
+log = structlog.get_logger()
+
+
+class Audiences:
+    """Contacts, as campaigns ask them."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = AudiencesServiceStub(peer.channel)
+
+    async def pages(
+        self, merchant_id: str, audience: Audience, fields: tuple[str, ...], after_phone: str, page_size: int
+    ) -> AsyncGenerator[contacts.AudiencePage]:
+        request = contacts.StreamAudienceRequest(
+            audience=audience, fields=fields, after_phone=after_phone, page_size=page_size
+        )
+        call = self._stub.StreamAudience(request, metadata=self._peer.metadata(merchant_id), timeout=3600)
+        try:
+            async for page in call:
+                yield page
+        finally:
+            call.cancel()
+
+    async def count(self, merchant_id: str, audience: Audience) -> int:
+        request = contacts.CountAudienceRequest(audience=audience)
+        answer = await self._stub.CountAudience(request, metadata=self._peer.metadata(merchant_id), timeout=20)
+        return answer.count
+
+
+class Preparer:
+    """One campaign at a time; more replicas prepare more at once."""
+
+    def __init__(
+        self, database: Database, audiences: Audiences, wallet: Peer, codes: Codes, batch_size: int, due: asyncio.Event
+    ) -> None:
+        self._database, self._audiences, self._codes, self._batch_size = database, audiences, codes, batch_size
+        self._wallet, self._wallet_stub = wallet, WalletServiceStub(wallet.channel)
+        #: Set when batches became due.
+        self._due = due
+
+    async def step(self) -> bool:
+        async with CampaignStore.open_pipeline(self._database) as store:
+            row = await store.take_preparing(lease_id=str(uuid.uuid4()))
+        if row is None:
+            return False
+        try:
+            if not row.frozen:
+                row = await self._freeze(row)
+            await self._hold(row)
+        except LeaseLostError:
+            log.info("preparation given up", campaign_id=row.id)
+        return True
+
+    async def _freeze(self, row: AnyRow) -> AnyRow:
+        text = compile_text(row.text)
+        pages = self._audiences.pages(row.merchant_id, row.audience, text.fields, row.after_phone, self._batch_size)
+        async with aclosing(pages):
+            async for page in pages:
+                async with CampaignStore.open_pipeline(self._database) as store:
+                    batch_id = await store.next_batch_id()
+                batch, credits = self._batch(row, batch_id, text, page)
+                async with CampaignStore.open_pipeline(self._database) as store:
+                    await store.add_batch(row, batch, credits)
+        async with CampaignStore.open_pipeline(self._database) as store:
+            return await store.freeze(row)
+
+    def _batch(
+        self, row: AnyRow, batch_id: int, text: Text, page: contacts.AudiencePage
+    ) -> tuple[SendBatch, int]:
+        first_id = first_message_id(batch_id)
+        codes = self._codes.of_range(first_id, len(page.members))
+        links = [f"{row.link_base_url}/u/{code}" for code in codes]
+        recipients = pricing.recipients(text, page.members, links)
+        batch = SendBatch(
+            batch_id=batch_id,
+            campaign_id=row.id,
+            merchant_id=row.merchant_id,
+            hold_id=row.id,
+            sender_name=row.sender_name,
+            first_message_id=first_id,
+            recipients=recipients,
+        )
+        return batch, sum(recipient.credits for recipient in recipients)
+
+    async def _hold(self, row: AnyRow) -> None:
+        failure = "NO_RECIPIENTS" if row.targeted == 0 else ""
+        if not failure:
+            request = wallet.HoldRequest(hold_id=row.id, amount=row.price)
+            metadata = self._wallet.metadata(row.merchant_id)
+            try:
+                await self._wallet_stub.Hold(request, metadata=metadata, timeout=HOLD_TIMEOUT_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                # Too few credits is final; anything else is tried again when the lease runs out.
+                if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
+                    raise
+                failure = "INSUFFICIENT_CREDITS"
+        async with CampaignStore.open_pipeline(self._database) as store:
+            if failure:
+                await store.fail(await store.freeze(row), failure)
+            else:
+                await store.begin_sending(row, row.price)
+        self._due.set()
+
+
+def sample_link(base_url: str) -> str:
+    """A link as long as every other: what a quote counts is what is sent."""
+    return f"{base_url}/u/{PLACEHOLDER}"

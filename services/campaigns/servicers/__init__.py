@@ -1,0 +1,1 @@
+"""The RPCs of campaigns, a module a proto service."""

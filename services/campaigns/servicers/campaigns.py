@@ -1,0 +1,112 @@
+"""The RPCs over campaigns: what merchants write, read and price. The verbs that move them are in `verbs`."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from google.protobuf.empty_pb2 import Empty
+
+from astronote.campaigns.v1 import campaigns_pb2 as pb
+from kit import caller, pages, rows
+from kit.interceptors import Context
+from services.campaigns import books, pricing, states
+from services.campaigns.errors import CampaignInvalid
+from services.campaigns.preparation import sample_link
+from services.campaigns.rendering import compile_text
+from services.campaigns.servicers.verbs import Verbs
+from services.campaigns.store import CampaignStore
+from services.campaigns.store.campaigns import shown
+
+WRITABLE = frozenset({"name", "template_id", "text", "audience", "sender_name"})
+NAME_CHARACTERS_MAX = 100
+SENDER_NAME = re.compile(r"[A-Za-z0-9]{3,11}|\+[1-9]\d{7,14}")
+LOOK_SECONDS = 0.5
+
+
+class Campaigns(Verbs):
+    async def CreateCampaign(self, request: pb.CreateCampaignRequest, context: Context) -> pb.Campaign:
+        campaign = request.campaign
+        _check(campaign, sorted(WRITABLE))
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            if answer := await store.replayed(request, pb.Campaign):
+                return answer
+            await _take_text(store, campaign)
+            return await store.answered(request, await store.create_campaign(campaign))
+
+    async def GetCampaign(self, request: pb.GetCampaignRequest, context: Context) -> pb.Campaign:
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            return shown(await store.campaign(request.id))
+
+    async def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Context) -> pb.ListCampaignsResponse:
+        limit, before = pages.size(request.page_size), pages.after(request.page_token, int)
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            page = await store.campaign_page(before, limit)
+        token = pages.token(page, limit, lambda row: row.number)
+        return pb.ListCampaignsResponse(campaigns=map(shown, page), next_page_token=token)
+
+    async def UpdateCampaign(self, request: pb.UpdateCampaignRequest, context: Context) -> pb.Campaign:
+        campaign = request.campaign
+        paths = rows.paths(request.update_mask, campaign, WRITABLE)
+        _check(campaign, paths)
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            states.check((await store.campaign(campaign.id, lock=True)).state, states.EDITABLE)
+            if "template_id" in paths and campaign.template_id:
+                await _take_text(store, campaign)
+                paths = sorted({*paths, "text"})
+            values = {path: getattr(campaign, path) for path in paths}
+            return shown(await store.update_campaign(campaign.id, **values))
+
+    async def DeleteCampaign(self, request: pb.DeleteCampaignRequest, context: Context) -> Empty:
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            states.check((await store.campaign(request.id, lock=True)).state, states.EDITABLE)
+            await store.delete_campaign(request.id)
+        return Empty()
+
+    async def QuoteCampaign(self, request: pb.QuoteCampaignRequest, context: Context) -> pb.Quote:
+        merchant_id = caller.merchant_id()
+        async with CampaignStore.open(self._database, merchant_id) as store:
+            row = await store.campaign(request.id)
+        merchant = await self._merchants.get(merchant_id)
+        link = sample_link(merchant.public_base_url or self._public_base_url)
+        text, estimate = compile_text(row.text), pricing.Estimate()
+        async for page in self._audiences.pages(merchant_id, row.audience, text.fields, "", self._page_size):
+            estimate.add(pricing.recipients(text, page.members, [link] * len(page.members)))
+        return estimate.quote(await self._balance(merchant_id))
+
+    async def GetReport(self, request: pb.GetReportRequest, context: Context) -> pb.Report:
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            return books.report(await store.campaign(request.id))
+
+    async def WatchCampaign(self, request: pb.WatchCampaignRequest, context: Context) -> AsyncIterator[pb.Progress]:
+        merchant_id, pace, last = caller.merchant_id(), books.Pace(), pb.Report()
+        while not last.final:
+            async with CampaignStore.open(self._database, merchant_id) as store:
+                report = books.report(await store.campaign(request.id))
+            progress = pace.progress(report, datetime.now(UTC))
+            if report != last:
+                yield progress
+            last = report
+            await asyncio.sleep(0 if last.final else LOOK_SECONDS)
+
+
+def _check(campaign: pb.Campaign, paths: list[str]) -> None:
+    """Refuses `CampaignInvalid`, `TextInvalid`, with the field."""
+    if "name" in paths and not 0 < len(campaign.name.strip()) <= NAME_CHARACTERS_MAX:
+        raise CampaignInvalid(field="campaign.name", characters_max=NAME_CHARACTERS_MAX)
+    if "text" in paths and bool(campaign.text) == bool(campaign.template_id):
+        raise CampaignInvalid(field="campaign.text", rule="either text or templateId")
+    if "text" in paths and campaign.text:
+        compile_text(campaign.text, field="campaign.text")
+    if "audience" in paths and not campaign.audience.WhichOneof("selection"):
+        raise CampaignInvalid(field="campaign.audience", rule="says whom it is for, such as {all: true}")
+    if "audience" in paths and campaign.audience.WhichOneof("selection") == "all" and not campaign.audience.all:
+        raise CampaignInvalid(field="campaign.audience.all", rule="is true or left out")
+    if "sender_name" in paths and campaign.sender_name and not SENDER_NAME.fullmatch(campaign.sender_name):
+        raise CampaignInvalid(field="campaign.sender_name", rule="3 to 11 letters and digits, or E.164")
+
+
+async def _take_text(store: CampaignStore, campaign: pb.Campaign) -> None:
+    """Refuses `TemplateNotFound`."""
+    if campaign.template_id:
+        campaign.text = (await store.template(campaign.template_id)).text

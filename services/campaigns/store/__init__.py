@@ -1,0 +1,10 @@
+"""All SQL of campaigns."""
+
+from services.campaigns.store.audiences import AudienceStatements
+from services.campaigns.store.batches import BatchStatements
+from services.campaigns.store.campaigns import CampaignStatements
+from services.campaigns.store.templates import TemplateStatements
+
+
+class CampaignStore(TemplateStatements, CampaignStatements, AudienceStatements, BatchStatements):
+    """Every statement, in one transaction."""

@@ -1,0 +1,76 @@
+"""Statements of the freezing of an audience, under a lease."""
+
+from typing import Any
+
+from sqlalchemy import func, insert, select, text, update
+
+from astronote.campaigns.v1.campaigns_pb2 import Campaign
+from astronote.sender.v1.batches_pb2 import SendBatch
+from kit.rows import AnyRow
+from kit.store import Store
+from services.campaigns.tables import batches, campaigns
+
+LEASE_SECONDS = 60
+_LEASE = func.now() + text(f"interval '{LEASE_SECONDS} seconds'")
+
+
+class LeaseLostError(Exception):
+    """Somebody else prepares this campaign now, or it was paused or cancelled: stop, and touch nothing more."""
+
+
+class AudienceStatements(Store):
+    async def take_preparing(self, lease_id: str) -> AnyRow | None:
+        """The campaign that has waited longest for somebody to freeze its audience, leased."""
+        waiting = (
+            select(campaigns.c.id)
+            .where(campaigns.c.state == Campaign.PREPARING, campaigns.c.lease_expire_time < func.now())
+            .order_by(campaigns.c.start_time)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        taken = update(campaigns).where(campaigns.c.id == waiting.scalar_subquery())
+        values = {"lease_id": lease_id, "lease_expire_time": _LEASE}
+        row: AnyRow | None = (await self.connection.execute(taken.values(values).returning(campaigns))).one_or_none()
+        return row
+
+    async def next_batch_id(self) -> int:
+        return int(await self.connection.scalar(text("SELECT nextval('batches_id_seq')")) or 0)
+
+    async def add_batch(self, row: AnyRow, batch: SendBatch, credits: int) -> None:
+        """One page of the frozen audience, and how far that is, in one transaction. Raises `LeaseLostError`."""
+        await self._advance(
+            row,
+            after_phone=batch.recipients[-1].phone,
+            targeted=campaigns.c.targeted + len(batch.recipients),
+            price=campaigns.c.price + credits,
+        )
+        values = {
+            "id": batch.batch_id,
+            "merchant_id": row.merchant_id,
+            "campaign_id": row.id,
+            "number": select(func.count()).where(batches.c.campaign_id == row.id).scalar_subquery(),
+            "payload": batch.SerializeToString(),
+            "recipient_count": len(batch.recipients),
+            "credits": credits,
+        }
+        await self.connection.execute(insert(batches).values(values))
+
+    async def freeze(self, row: AnyRow) -> AnyRow:
+        """The audience is whole. Raises `LeaseLostError`."""
+        return await self._advance(row, frozen=True)
+
+    async def begin_sending(self, row: AnyRow, credits: int) -> None:
+        """Raises `LeaseLostError`."""
+        await self._advance(row, state=Campaign.SENDING, credits_held=credits, lease_expire_time=text("'-infinity'"))
+
+    async def _advance(self, row: AnyRow, **values: Any) -> AnyRow:
+        held = (
+            campaigns.c.id == row.id,
+            campaigns.c.state == Campaign.PREPARING,
+            campaigns.c.lease_id == row.lease_id,
+        )
+        changed = update(campaigns).where(*held).values({"lease_expire_time": _LEASE, **values}).returning(campaigns)
+        found: AnyRow | None = (await self.connection.execute(changed)).one_or_none()
+        if found is None:
+            raise LeaseLostError(row.id)
+        return found

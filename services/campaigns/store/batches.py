@@ -1,0 +1,114 @@
+"""Statements over batches: dispatch, claims, and what is swept up."""
+
+from typing import Any
+
+from sqlalchemy import func, select, text, update
+
+from astronote.campaigns.v1.campaigns_pb2 import Campaign, ClaimBatchResponse
+from kit.rows import AnyRow
+from kit.store import Store
+from services.campaigns.tables import batches, campaigns
+
+Verdict = ClaimBatchResponse.Verdict
+PUBLISHED = (batches.c.id, batches.c.campaign_id, batches.c.generation, batches.c.payload)
+
+_DISPATCH = text("""
+    WITH going AS (
+        SELECT c.id, :ahead - (
+            SELECT count(*) FROM batches b WHERE b.campaign_id = c.id AND b.state IN ('PUBLISHED', 'TAKEN')
+        ) AS room
+        FROM campaigns c
+        WHERE c.state = 'SENDING' AND NOT c.final
+          AND EXISTS (SELECT FROM batches b WHERE b.campaign_id = c.id AND b.state = 'READY')
+        ORDER BY c.news_time
+        LIMIT 50
+        FOR UPDATE OF c SKIP LOCKED
+    ), due AS (
+        SELECT b.id FROM going g CROSS JOIN LATERAL (
+            SELECT id FROM batches WHERE campaign_id = g.id AND state = 'READY'
+            ORDER BY number LIMIT greatest(g.room, 0)
+        ) b
+        LIMIT :limit
+    )
+    UPDATE batches SET state = 'PUBLISHED', generation = generation + 1, publish_time = now()
+    FROM due WHERE batches.id = due.id
+    RETURNING batches.id, batches.campaign_id, batches.generation, batches.payload
+""")
+
+
+class BatchStatements(Store):
+    async def dispatch(self, ahead: int, limit: int) -> list[AnyRow]:
+        """Takes the batches that are due, oldest first, so that no campaign has more than `ahead` with the senders."""
+        return list((await self.connection.execute(_DISPATCH, {"ahead": ahead, "limit": limit})).all())
+
+    async def return_batches(self, ids: list[int]) -> None:
+        """The broker did not take them: they are due again."""
+        mine = (batches.c.id.in_(ids), batches.c.state == "PUBLISHED")
+        await self.connection.execute(update(batches).where(*mine).values(state="READY"))
+
+    async def stale(self, seconds: float, limit: int) -> list[AnyRow]:
+        """Batches that a lost stream or a dead sender may have forgotten, under their next generation."""
+        age = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+        forgotten = (
+            select(batches.c.id)
+            .join(campaigns, campaigns.c.id == batches.c.campaign_id)
+            .where(batches.c.state.in_(["PUBLISHED", "TAKEN"]))
+            .where(batches.c.publish_time.is_(None) | (batches.c.publish_time < func.now() - age))
+            .where(campaigns.c.state.in_([Campaign.SENDING, Campaign.CANCELLED]))
+            .order_by(batches.c.id)
+            .limit(limit)
+            .with_for_update(of=batches, skip_locked=True)
+        )
+        again = update(batches).where(batches.c.id.in_(forgotten.scalar_subquery()))
+        values = {"generation": batches.c.generation + 1, "publish_time": func.now()}
+        return list((await self.connection.execute(again.values(values).returning(*PUBLISHED))).all())
+
+    async def claim_batch(self, id: int) -> Verdict.ValueType:
+        """Whether a sender goes on with this batch. The campaign is locked against a pause or cancel meanwhile."""
+        campaign_id = await self.connection.scalar(select(batches.c.campaign_id).where(*self._batch(id)))
+        if campaign_id is None:
+            return ClaimBatchResponse.DROP
+        locked = select(campaigns.c.state).where(campaigns.c.id == campaign_id).with_for_update(read=True)
+        campaign_state = await self.connection.scalar(locked)
+        state = await self.connection.scalar(select(batches.c.state).where(*self._batch(id)).with_for_update())
+        verdict, next_state = _verdict(campaign_state or 0, state or "")
+        if next_state != state:
+            await self.connection.execute(update(batches).where(*self._batch(id)).values(state=next_state))
+        return verdict
+
+    async def silent(self, seconds: float, limit: int) -> list[tuple[AnyRow, list[int]]]:
+        """Campaigns on the road of which nothing was heard for a while, each with its batches that are not done."""
+        age = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+        quiet = (
+            select(campaigns.c.id)
+            .where(~campaigns.c.final, campaigns.c.credits_held > 0, campaigns.c.news_time < func.now() - age)
+            .order_by(campaigns.c.news_time)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        asked = update(campaigns).where(campaigns.c.id.in_(quiet.scalar_subquery())).values(news_time=func.now())
+        found = (await self.connection.execute(asked.returning(campaigns.c.id, campaigns.c.merchant_id))).all()
+        query = select(batches.c.id).where(batches.c.state.in_(["PUBLISHED", "TAKEN"])).limit(1000)
+        return [
+            (row, list((await self.connection.execute(query.where(batches.c.campaign_id == row.id))).scalars()))
+            for row in found
+        ]
+
+    async def batch(self, id: int) -> AnyRow | None:
+        query = select(batches.c.merchant_id, batches.c.campaign_id, batches.c.payload).where(batches.c.id == id)
+        return (await self.connection.execute(query)).one_or_none()
+
+    def _batch(self, id: int) -> tuple[Any, ...]:
+        return batches.c.id == id, batches.c.merchant_id == self.merchant_id
+
+
+def _verdict(campaign_state: int, state: str) -> tuple[Verdict.ValueType, str]:
+    """What a sender is told, and the state that the batch has from then on."""
+    if state in ("DONE", "CANCELLED"):
+        return ClaimBatchResponse.DROP, state
+    if campaign_state == Campaign.SENDING:
+        return ClaimBatchResponse.GO, "TAKEN"
+    if campaign_state == Campaign.CANCELLED and state == "TAKEN":
+        return ClaimBatchResponse.STOP, "TAKEN"
+    # Paused: what was begun stays with the senders' books, the rest waits here.
+    return ClaimBatchResponse.WAIT, "TAKEN" if state == "TAKEN" else "READY"

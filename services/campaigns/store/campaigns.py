@@ -1,0 +1,132 @@
+"""Statements over campaigns: what merchants see and change, and the states."""
+
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+
+from astronote.campaigns.v1.campaigns_pb2 import Campaign
+from astronote.sender.v1.events_pb2 import CampaignTally
+from kit import rows
+from kit.rows import AnyRow
+from kit.store import Store
+from services.campaigns import books, states
+from services.campaigns.errors import CampaignNotFound
+from services.campaigns.tables import batches, campaigns, metadata
+
+SHOWN = rows.columns(Campaign, campaigns)
+OPEN = batches.c.state.in_(["READY", "PUBLISHED", "TAKEN"])
+
+
+class CampaignStatements(Store):
+    metadata = metadata
+
+    async def create_campaign(self, campaign: Campaign) -> Campaign:
+        values = rows.values(campaign, campaigns, ["name", "template_id", "text", "audience", "sender_name"])
+        created = insert(campaigns).values(values | {"merchant_id": self.merchant_id}).returning(campaigns)
+        return shown((await self.connection.execute(created)).one())
+
+    async def campaign(self, id: str, *, lock: bool = False) -> AnyRow:
+        """The whole row. With `lock`, nobody else moves the campaign until the end. Refuses `CampaignNotFound`."""
+        query = select(campaigns).where(*self._campaign(id))
+        row = (await self.connection.execute(query.with_for_update() if lock else query)).one_or_none()
+        if row is None:
+            raise CampaignNotFound(id=id)
+        return row
+
+    async def campaign_page(self, before: int | None, limit: int) -> list[AnyRow]:
+        query = select(campaigns).where(campaigns.c.merchant_id == self.merchant_id)
+        if before is not None:
+            query = query.where(campaigns.c.number < before)
+        return list((await self.connection.execute(query.order_by(campaigns.c.number.desc()).limit(limit))).all())
+
+    async def update_campaign(self, id: str, **values: Any) -> AnyRow:
+        changed = update(campaigns).where(*self._campaign(id)).values(values).returning(campaigns)
+        row: AnyRow = (await self.connection.execute(changed)).one()
+        return row
+
+    async def delete_campaign(self, id: str) -> None:
+        await self.connection.execute(delete(campaigns).where(*self._campaign(id)))
+
+    async def start(self, id: str, sender_name: str, link_base_url: str) -> AnyRow:
+        return await self.update_campaign(
+            id, state=Campaign.PREPARING, start_time=func.now(), sender_name=sender_name, link_base_url=link_base_url
+        )
+
+    async def resume(self, row: AnyRow) -> AnyRow:
+        """Goes back to where the pause found it. What a sender had begun is published again at once."""
+        state = Campaign.SENDING if row.credits_held else Campaign.PREPARING
+        mine = (batches.c.campaign_id == row.id, batches.c.state == "TAKEN")
+        await self.connection.execute(update(batches).where(*mine).values(publish_time=None))
+        return await self.update_campaign(row.id, state=state)
+
+    async def cancel(self, row: AnyRow) -> AnyRow:
+        """Skips what no sender had begun; the rest ends with its senders."""
+        dropped = await self.drop_batches(row.id)
+        skipped = row.skipped | ({"cancelled": dropped} if dropped else {})
+        return await self.update_campaign(row.id, state=Campaign.CANCELLED, finish_time=func.now(), skipped=skipped)
+
+    async def fail(self, row: AnyRow, reason: str) -> None:
+        """Nothing was sent: everybody who was frozen is skipped."""
+        dropped = await self.drop_batches(row.id)
+        await self.update_campaign(
+            row.id,
+            state=Campaign.FAILED,
+            finish_time=func.now(),
+            failure=reason,
+            skipped={reason.lower(): dropped} if dropped else {},
+        )
+
+    async def drop_batches(self, id: str) -> int:
+        """Cancels the batches that no sender has begun; returns their recipients."""
+        waiting = (batches.c.campaign_id == id, batches.c.state.in_(["READY", "PUBLISHED"]))
+        dropped = update(batches).where(*waiting).values(state="CANCELLED").returning(batches.c.recipient_count)
+        return sum((await self.connection.execute(dropped)).scalars())
+
+    async def apply_tally(self, tally: CampaignTally) -> None:
+        """Takes a tally that is newer than the one that stands; an older or repeated one changes nothing."""
+        newer = (campaigns.c.id == tally.campaign_id, campaigns.c.tally_version < tally.version)
+        values = {"tally": tally, "tally_version": tally.version}
+        await self.connection.execute(update(campaigns).where(*newer).values(values))
+        heard = update(campaigns).where(campaigns.c.id == tally.campaign_id).values(news_time=func.now())
+        await self.connection.execute(heard)
+
+    async def finish_batches(self, campaign_id: str, batch_ids: list[int]) -> None:
+        """Marks batches done; with the last one the campaign is `COMPLETED`, unless it was cancelled."""
+        named = (batches.c.campaign_id == campaign_id, batches.c.id.in_(batch_ids), batches.c.state != "CANCELLED")
+        # The campaign first, as everywhere: two locks in two orders would wait for each other.
+        await self.connection.execute(select(campaigns.c.id).where(campaigns.c.id == campaign_id).with_for_update())
+        await self.connection.execute(update(batches).where(*named).values(state="DONE"))
+        left = select(batches.c.id).where(batches.c.campaign_id == campaign_id, OPEN).exists()
+        going = campaigns.c.state.in_([Campaign.SENDING, Campaign.PAUSED])
+        done = update(campaigns).where(campaigns.c.id == campaign_id, going, campaigns.c.credits_held > 0, ~left)
+        await self.connection.execute(done.values(state=Campaign.COMPLETED, finish_time=func.now()))
+
+    async def closable(self, limit: int, retry_seconds: float) -> list[AnyRow]:
+        """Campaigns that have ended and are not final yet, with no batch open; each is looked at now and then."""
+        left = select(batches.c.id).where(batches.c.campaign_id == campaigns.c.id, OPEN).exists()
+        due = (
+            select(campaigns.c.id)
+            .where(~campaigns.c.final, campaigns.c.state.in_(states.ENDED), ~left)
+            .where(campaigns.c.close_time < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, retry_seconds))
+            .where(campaigns.c.lease_expire_time < func.now())
+            .order_by(campaigns.c.close_time)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        claimed = update(campaigns).where(campaigns.c.id.in_(due.scalar_subquery()))
+        found = await self.connection.execute(claimed.values(close_time=func.now()).returning(campaigns))
+        return [row for row in found if books.is_settled(row)]
+
+    async def finalize(self, id: str) -> None:
+        await self.connection.execute(update(campaigns).where(campaigns.c.id == id).values(final=True))
+
+    def _campaign(self, id: str) -> tuple[Any, ...]:
+        mine = (campaigns.c.merchant_id == self.merchant_id,) if self.merchant_id else ()
+        return campaigns.c.id == rows.uuid(id, CampaignNotFound), *mine
+
+
+def shown(row: AnyRow) -> Campaign:
+    """The campaign as merchants see it."""
+    campaign = Campaign(**{column.name: row._mapping[column.name] for column in SHOWN})
+    campaign.counts.CopyFrom(books.counts(row))
+    return campaign

@@ -1,0 +1,112 @@
+"""The schema of campaigns. A column is named like its message's field; the rest is the road's own."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from astronote.campaigns.v1.campaigns_pb2 import Campaign
+from astronote.contacts.v1.audience_pb2 import Audience
+from astronote.sender.v1.events_pb2 import CampaignTally
+from kit.rows import EnumName, MessageJson
+from kit.store import kit_tables
+
+metadata = MetaData()
+kit_tables(metadata)
+
+_NOW = func.now()
+_LONG_AGO = text("'-infinity'")
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True, server_default=func.gen_random_uuid()),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("language", Text, nullable=False, server_default=""),
+    Column("category", Text, nullable=False, server_default=""),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("update_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Index("templates_merchant_id_id_idx", "merchant_id", "id"),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True, server_default=func.gen_random_uuid()),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    # Lists are by it, newest first.
+    Column("number", BigInteger, Identity(), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("template_id", Text, nullable=False, server_default=""),
+    Column("text", Text, nullable=False),
+    Column("audience", MessageJson(Audience), nullable=False),
+    Column("sender_name", Text, nullable=False, server_default=""),
+    Column("state", EnumName(Campaign.State), nullable=False, server_default="DRAFT"),
+    Column("failure", Text, nullable=False, server_default=""),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("start_time", DateTime(timezone=True)),
+    Column("finish_time", DateTime(timezone=True)),
+    # Frozen at the send: what the links begin with.
+    Column("link_base_url", Text, nullable=False, server_default=""),
+    # How far the audience is frozen: a phone sorts once, so a resumed run meets nobody twice.
+    Column("after_phone", Text, nullable=False, server_default=""),
+    Column("frozen", Boolean, nullable=False, server_default=text("false")),
+    Column("targeted", Integer, nullable=False, server_default="0"),
+    Column("price", Integer, nullable=False, server_default="0"),
+    Column("credits_held", Integer, nullable=False, server_default="0"),
+    # What this service skipped itself, by reason; the rest is in the tally.
+    Column("skipped", JSONB, nullable=False, server_default="{}"),
+    Column("tally", MessageJson(CampaignTally)),
+    Column("tally_version", BigInteger, nullable=False, server_default="0"),
+    Column("news_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    Column("final", Boolean, nullable=False, server_default=text("false")),
+    # Whoever freezes the audience holds the lease.
+    Column("lease_id", Text, nullable=False, server_default=""),
+    Column("lease_expire_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    Column("close_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    UniqueConstraint("number", name="campaigns_number_key"),
+    CheckConstraint("credits_held >= 0 AND price >= 0 AND targeted >= 0", name="campaigns_amounts_check"),
+    Index("campaigns_merchant_id_number_idx", "merchant_id", "number"),
+    Index("campaigns_state_idx", "state", postgresql_where=text("NOT final")),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column(
+        "campaign_id", Uuid(as_uuid=False), ForeignKey("campaigns.id", name="batches_campaign_id_fkey"), nullable=False
+    ),
+    Column("number", Integer, nullable=False),
+    # A serialized `SendBatch`; never changed.
+    Column("payload", LargeBinary, nullable=False),
+    Column("recipient_count", Integer, nullable=False),
+    Column("credits", Integer, nullable=False),
+    # READY → PUBLISHED → TAKEN → DONE, or CANCELLED from the first two.
+    Column("state", Text, nullable=False, server_default="READY"),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("publish_time", DateTime(timezone=True)),
+    UniqueConstraint("campaign_id", "number", name="batches_campaign_id_number_key"),
+    CheckConstraint("state IN ('READY', 'PUBLISHED', 'TAKEN', 'DONE', 'CANCELLED')", name="batches_state_check"),
+    Index("batches_open_idx", "campaign_id", "state", "number", postgresql_where=text("state <> 'DONE'")),
+)

@@ -1,0 +1,57 @@
+"""How the parts of campaigns are put together."""
+
+import asyncio
+from base64 import urlsafe_b64decode
+
+from astronote.accounts.v1 import accounts_pb2
+from astronote.campaigns.v1 import campaigns_pb2_grpc as rpc
+from astronote.contacts.v1 import contacts_pb2
+from astronote.sender.v1 import sender_pb2
+from astronote.sender.v1.events_pb2 import BatchFinished, CampaignTally
+from astronote.wallet.v1 import wallet_pb2
+from kit.app import App, Job, Parts
+from kit.bus import Consumer
+from services.campaigns.closing import Closer, Inquirer
+from services.campaigns.codes import Codes
+from services.campaigns.consumers import Consumers
+from services.campaigns.dispatch import Dispatcher
+from services.campaigns.merchants import Merchants
+from services.campaigns.preparation import Audiences, Preparer
+from services.campaigns.servicers.batches import Batches
+from services.campaigns.servicers.campaigns import Campaigns
+from services.campaigns.servicers.links import Links
+from services.campaigns.servicers.templates import Templates
+from services.campaigns.settings import Settings
+
+
+def parts(app: App[Settings]) -> Parts:
+    settings, database = app.settings, app.database
+    contacts, wallet, sender = (app.peer(each.DESCRIPTOR) for each in (contacts_pb2, wallet_pb2, sender_pb2))
+    audiences, merchants = Audiences(contacts), Merchants(app.peer(accounts_pb2.DESCRIPTOR))
+    codes = Codes(urlsafe_b64decode(settings.link_key.get_secret_value() + "="))
+    started, due, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    base_url, size = settings.public_base_url, settings.batch_size
+    preparer = Preparer(database, audiences, wallet, codes, size, due)
+    dispatcher = Dispatcher(database, app.bus, settings.batches_ahead, settings.republish_after_seconds)
+    inquirer = Inquirer(database, sender, settings.silence_seconds, due)
+    consumers = Consumers(database, due, ended)
+    campaigns = Campaigns(database, merchants, audiences, wallet, base_url, size, started, due)
+    return Parts(
+        servicers={
+            rpc.add_TemplatesServiceServicer_to_server: Templates(database, base_url),
+            rpc.add_CampaignsServiceServicer_to_server: campaigns,
+            rpc.add_BatchesServiceServicer_to_server: Batches(database),
+            rpc.add_LinksServiceServicer_to_server: Links(database, contacts, codes),
+        },
+        consumers=[
+            Consumer(CampaignTally, consumers.on_tally),
+            Consumer(BatchFinished, consumers.on_batch_finished),
+        ],
+        jobs=[
+            Job("prepare", preparer.step, 1.0, started),
+            Job("dispatch", dispatcher.step, 1.0, due),
+            Job("sweep", dispatcher.sweep_step, 2.0),
+            Job("close", Closer(database, wallet).step, 1.0, ended),
+            Job("inquire", inquirer.step, 2.0),
+        ],
+    )
