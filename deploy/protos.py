@@ -5,14 +5,21 @@ where `gen/` is not what they make; `release` moves that contract to what stands
 """
 
 import filecmp
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 PROTOS, GENERATED, RELEASED = Path("protos"), Path("gen"), Path("protos/released.binpb")
+# The path of a file's package statement; the comment above it is what the package says of itself.
+PACKAGE = [2]
 
 
 def main() -> int:
@@ -33,7 +40,40 @@ def generate(target: Path) -> int:
     target.mkdir(parents=True, exist_ok=True)
     outputs = [f"--{kind}={target}" for kind in ("python_out", "grpc_python_out")]
     outputs += [f"--{kind}=quiet:{target}" for kind in ("mypy_out", "mypy_grpc_out")]
-    return protoc(*outputs)
+    return protoc(*outputs) or comments(target / "astronote" / "comments.json")
+
+
+def comments(path: Path) -> int:
+    """Writes what the protos say in words, by full name, for the API's documentation: the descriptors that run have
+    lost it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        described = Path(folder, "described.binpb")
+        if code := protoc("--include_source_info", f"--descriptor_set_out={described}"):
+            return code
+        files = FileDescriptorSet.FromString(described.read_bytes()).file
+    found = {name: words for file in files for name, words in said(file)}
+    path.write_text(json.dumps(found, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+    return 0
+
+
+def said(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
+    for location in file.source_code_info.location:
+        if words := "\n".join(line.strip() for line in location.leading_comments.splitlines()).strip():
+            if list(location.path) == PACKAGE:
+                yield file.package, words
+            elif len(location.path) % 2 == 0:
+                yield full_name(file, location.path), words
+
+
+def full_name(file: FileDescriptorProto, path: Sequence[int]) -> str:
+    """A path leads down by pairs: the number of a repeated field, and an index in it."""
+    node: Any = file
+    names = [file.package]
+    for number, index in zip(path[::2], path[1::2], strict=True):
+        node = getattr(node, node.DESCRIPTOR.fields_by_number[number].name)[index]
+        names.append(node.name)
+    return ".".join(names)
 
 
 def image(path: Path, *, comments: bool = False) -> int:

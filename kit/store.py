@@ -36,6 +36,8 @@ class Database:
             "max_overflow": 0,
             "pool_timeout": 5,
             "connect_args": {"application_name": service, "connect_timeout": 5},
+            # Without it `rowcount` is -1 after an INSERT, and ON CONFLICT DO NOTHING looks like success.
+            "execution_options": {"preserve_rowcount": True},
         }
         self.merchants = create_async_engine(settings.database_url.get_secret_value(), **options)
         self.pipeline = create_async_engine(settings.pipeline_database_url.get_secret_value(), **options)

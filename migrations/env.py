@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from alembic import context
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from kit.rows import DateText, EnumName, MessageJson
 
@@ -24,7 +24,7 @@ if context.is_offline_mode():
     context.run_migrations()
 else:
     url = context.config.attributes.get("url") or os.environ["MIGRATION_DATABASE_URL"]
-    with create_engine(url).begin() as connection:
+    with create_engine(url, poolclass=NullPool).begin() as connection:
         # A migration that can't have its lock gives up before it makes the service wait.
         connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         context.configure(connection=connection, target_metadata=metadata, compare_type=True, render_item=render)

@@ -95,9 +95,7 @@ class Preparer:
         async with CampaignStore.open_pipeline(self._database) as store:
             return await store.freeze(row)
 
-    def _batch(
-        self, row: AnyRow, batch_id: int, text: Text, page: contacts.AudiencePage
-    ) -> tuple[SendBatch, int]:
+    def _batch(self, row: AnyRow, batch_id: int, text: Text, page: contacts.AudiencePage) -> tuple[SendBatch, int]:
         first_id = first_message_id(batch_id)
         codes = self._codes.of_range(first_id, len(page.members))
         links = [f"{row.link_base_url}/u/{code}" for code in codes]

@@ -213,7 +213,7 @@ async def test_a_doubled_text_is_found_whatever_its_link() -> None:
         assert len(mitto.summary()["sample"]) == 20
         for query in ("+306900000040", "%2B306900000040", "306900000040"):
             listed = (await client.get(f"/_stand-in/accepted?destination={query}")).json()["messages"]
-            assert [item["text"][19:30] for item in listed] == ["AAAAAAAAAA1", "BBBBBBBBBB2"]
+            assert [item["text"][20:31] for item in listed] == ["AAAAAAAAAA1", "BBBBBBBBBB2"]
         assert (await client.get("/_stand-in/accepted")).status_code == 400
 
 

@@ -1,0 +1,99 @@
+"""Applying delivery reports, ending the wait for those that never come, and settling with the wallet: the background
+work that turns what was submitted into closed books.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from prometheus_client import Counter, Gauge
+
+from astronote.wallet.v1 import wallet_pb2 as wallet
+from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
+from kit.channel import Peer
+from kit.rows import AnyRow
+from kit.store import Database
+from services.sender import reports
+from services.sender.store import SenderStore
+
+BODIES_A_ROUND = 20
+PARKED_A_ROUND = 5000
+SETTLEMENTS_A_ROUND = 20
+EXPIRIES_A_ROUND = 20
+TIMEOUT_SECONDS = 10
+DLR = "dlr"
+APPLIED = Counter("delivery_reports_applied", "Delivery reports that were read.")
+QUARANTINED = Counter("delivery_reports_quarantined", "Reports with a status or a shape that we do not know.")
+PARKED = Counter("delivery_reports_parked", "Reports that came before their message.")
+ORPHANED = Counter("delivery_reports_orphaned", "Parked reports that no message of ours asked for.")
+UNSETTLED = Gauge("settlements_failing", "Whether the last round of settlements was refused by the wallet.")
+
+
+class Applier:
+    """`step` applies what was posted, `parked_step` what came before its message."""
+
+    def __init__(self, database: Database, validity_seconds: float) -> None:
+        self._database, self._validity_seconds = database, validity_seconds
+
+    async def step(self) -> bool:
+        async with SenderStore.open_pipeline(self._database) as store:
+            rows = await store.take_webhooks(DLR, BODIES_A_ROUND)
+            if not rows:
+                return False
+            reading = reports.read((row.body, row.create_time) for row in rows)
+            absent = await store.apply_reports(list(reading.reports.values()))
+            await store.park(absent)
+            await store.webhooks_applied([row.id for row in rows])
+        APPLIED.inc(len(reading.reports))
+        PARKED.inc(len(absent))
+        QUARANTINED.inc(reading.quarantined)
+        return True
+
+    async def parked_step(self) -> bool:
+        async with SenderStore.open_pipeline(self._database) as store:
+            parked = await store.take_parked(PARKED_A_ROUND)
+            absent = {report.provider_message_id for report in await store.apply_reports(parked)}
+            await store.unpark([report for report in parked if report.provider_message_id not in absent])
+            before = datetime.now(UTC) - timedelta(seconds=self._validity_seconds)
+            ORPHANED.inc(await store.drop_parked(before))
+        return len(parked) == PARKED_A_ROUND
+
+
+class Expirer:
+    """Ends the wait of messages whose validity is over."""
+
+    def __init__(self, database: Database, validity_seconds: float) -> None:
+        self._database, self._validity_seconds = database, validity_seconds
+
+    async def step(self) -> bool:
+        async with SenderStore.open_pipeline(self._database) as store:
+            due = await store.take_expired(self._validity_seconds, EXPIRIES_A_ROUND)
+            for attempt in due:
+                await store.close_attempt(attempt)
+        return bool(due)
+
+
+class Settler:
+    """Tells the wallet what was accepted and what was not. Its key makes a repeat harmless."""
+
+    def __init__(self, database: Database, peer: Peer) -> None:
+        self._database, self._peer = database, peer
+        self._stub = WalletServiceStub(peer.channel)
+
+    async def step(self) -> bool:
+        async with SenderStore.open_pipeline(self._database) as store:
+            rows = await store.take_settlements(SETTLEMENTS_A_ROUND)
+        if not rows:
+            return False
+        answers = await asyncio.gather(*(self._settle(row) for row in rows), return_exceptions=True)
+        done = [row.key for row, answer in zip(rows, answers, strict=True) if not isinstance(answer, BaseException)]
+        async with SenderStore.open_pipeline(self._database) as store:
+            await store.settled(done)
+        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+        UNSETTLED.set(len(failed))
+        if failed:
+            raise failed[0]
+        return True
+
+    async def _settle(self, row: AnyRow) -> None:
+        request = wallet.SettleRequest(hold_id=row.hold_id, key=row.key, capture=row.capture, release=row.release)
+        await self._stub.Settle(request, metadata=self._peer.metadata(row.merchant_id), timeout=TIMEOUT_SECONDS)

@@ -1,0 +1,77 @@
+"""The RPCs of the sender."""
+
+import asyncio
+import hashlib
+import hmac
+
+from astronote.sender.v1 import sender_pb2 as pb
+from astronote.sender.v1 import sender_pb2_grpc as rpc
+from kit import caller, pages
+from kit.interceptors import Context
+from kit.store import Database
+from services.sender import reports
+from services.sender.delivery import DLR
+from services.sender.errors import WebhookSecretWrong
+from services.sender.store import SenderStore
+
+SECRET_HEADER = "http-x-webhook-secret"  # noqa: S105 (a name)
+SIGNATURE_HEADER = "http-x-webhook-signature"
+
+
+class Messages(rpc.MessagesServiceServicer):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def GetMessage(self, request: pb.GetMessageRequest, context: Context) -> pb.Message:
+        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+            return await store.message(request.id)
+
+    async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
+        limit, before = pages.size(request.page_size), pages.after(request.page_token, int)
+        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+            page = await store.message_page(request, before, limit)
+        return pb.ListMessagesResponse(messages=page, next_page_token=pages.token(page, limit, lambda m: m.id))
+
+
+class Tallies(rpc.TalliesServiceServicer):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def GetTally(self, request: pb.GetTallyRequest, context: Context) -> pb.GetTallyResponse:
+        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+            tally = await store.tally(request.campaign_id)
+            finished = await store.finished(request.campaign_id, list(request.batch_ids))
+        return pb.GetTallyResponse(tally=tally, finished_batch_ids=finished)
+
+
+class Reports(rpc.ReportsServiceServicer):
+    """`secrets`: any of them proves a callback, alone in a header or as the key of an HMAC-SHA256 of the body."""
+
+    def __init__(self, database: Database, secrets: list[str], received: asyncio.Event) -> None:
+        self._database, self._secrets, self._received = database, [secret.encode() for secret in secrets], received
+
+    async def ReceiveDeliveryReports(
+        self, request: pb.ReceiveDeliveryReportsRequest, context: Context
+    ) -> pb.ReceiveDeliveryReportsResponse:
+        body = request.body.data
+        self._check(dict(context.invocation_metadata() or ()), body)
+        count = len(reports.items(body))
+        async with SenderStore.open_pipeline(self._database) as store:
+            await store.keep_webhook(DLR, body)
+        self._received.set()
+        return pb.ReceiveDeliveryReportsResponse(received=count)
+
+    def _check(self, headers: dict[str, str | bytes], body: bytes) -> None:
+        """Refuses `WebhookSecretWrong`. Every secret is compared, in constant time."""
+        given = _bytes(headers.get(SECRET_HEADER, ""))
+        signature = _bytes(headers.get(SIGNATURE_HEADER, "")).lower()
+        proven = [hmac.compare_digest(given, secret) for secret in self._secrets]
+        if signature:
+            digests = [hmac.new(secret, body, hashlib.sha256).hexdigest().encode() for secret in self._secrets]
+            proven += [hmac.compare_digest(signature, digest) for digest in digests]
+        if not any(proven):
+            raise WebhookSecretWrong
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()

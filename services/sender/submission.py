@@ -1,0 +1,184 @@
+"""The send path: take a batch, ask whether and to whom it still goes, say so, submit, record.
+
+No recipient is ever submitted twice: an attempt is committed before a byte leaves, and an attempt without an outcome
+is *unknown* when the batch is taken again, never queued again. See docs/architecture.md, "The send path".
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+
+import grpc
+import structlog
+from prometheus_client import Counter
+
+from astronote.campaigns.v1 import campaigns_pb2 as campaigns
+from astronote.campaigns.v1.campaigns_pb2_grpc import BatchesServiceStub
+from astronote.contacts.v1 import contacts_pb2 as contacts
+from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
+from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
+from kit.bus import Delivery, RetryLater
+from kit.channel import Peer
+from kit.rows import AnyRow
+from kit.store import Database
+from services.sender import outcomes
+from services.sender.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
+from services.sender.providers import Provider
+from services.sender.settings import Settings
+from services.sender.store import SenderStore
+from services.sender.store.attempts import Lease, LeaseLostError
+
+ASK_TIMEOUT_SECONDS = 10
+BUSY_SECONDS = 5.0
+AWAY_SECONDS = 2.0
+SUBMITTED = Counter("submissions", "Calls to the provider by outcome.", ["outcome"])
+STATES = {Accepted: "ACCEPTED", Refused: "REFUSED", Unknown: "UNKNOWN", NotSent: "NOT_SENT"}
+Verdict = campaigns.ClaimBatchResponse
+log = structlog.get_logger()
+
+Indexed = Sequence[tuple[int, BatchRecipient]]
+
+
+class Gatekeepers:
+    """Who has a say right before a text goes out. No answer: no send."""
+
+    def __init__(self, campaigns: Peer, contacts: Peer) -> None:
+        self._campaigns, self._contacts = campaigns, contacts
+        self._batches, self._audiences = BatchesServiceStub(campaigns.channel), AudiencesServiceStub(contacts.channel)
+
+    async def verdict(self, batch: SendBatch) -> Verdict.Verdict.ValueType:
+        request = campaigns.ClaimBatchRequest(batch_id=batch.batch_id)
+        metadata = self._campaigns.metadata(batch.merchant_id)
+        answer = await self._batches.ClaimBatch(request, metadata=metadata, timeout=ASK_TIMEOUT_SECONDS)
+        return answer.verdict
+
+    async def refused(self, batch: SendBatch, recipients: Sequence[BatchRecipient]) -> frozenset[str]:
+        """The phones that may no longer be texted."""
+        request = contacts.FilterTextableRequest(phones=[recipient.phone for recipient in recipients])
+        metadata = self._contacts.metadata(batch.merchant_id)
+        answer = await self._audiences.FilterTextable(request, metadata=metadata, timeout=ASK_TIMEOUT_SECONDS)
+        return frozenset(answer.refused_phones)
+
+
+class Submitter:
+    def __init__(
+        self,
+        database: Database,
+        gatekeepers: Gatekeepers,
+        provider: Provider,
+        settings: Settings,
+        settle: asyncio.Event,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._database, self._gatekeepers, self._provider = database, gatekeepers, provider
+        self._settings, self._new_id = settings, new_id
+        #: Set when the wallet has something to hear.
+        self._settle = settle
+
+    async def on_batch(self, batch: SendBatch, delivery: Delivery) -> None:
+        """Raises `RetryLater` where the batch has to come again."""
+        lease = Lease(batch.batch_id, self._new_id(), self._settings.lease_seconds)
+        row = await self._take(batch, lease)
+        if row is None:
+            return
+        try:
+            await self._go_through(batch, lease, row)
+        except LeaseLostError:
+            log.warning("lease lost", batch_id=batch.batch_id)
+        except grpc.aio.AioRpcError as error:
+            log.warning("held back", batch_id=batch.batch_id, error=error.details())
+            await self._put_down(lease)
+            raise RetryLater(AWAY_SECONDS) from error
+        finally:
+            self._settle.set()
+
+    async def _take(self, batch: SendBatch, lease: Lease) -> AnyRow | None:
+        """The batch, ours. An attempt that somebody left without an outcome becomes unknown."""
+        async with SenderStore.open_pipeline(self._database) as store:
+            row = await store.take(batch, lease)
+            if row is None:
+                if await store.is_done(batch.batch_id):
+                    return None
+                raise RetryLater(BUSY_SECONDS)
+            attempt = await store.open_attempt(batch.batch_id)
+            if attempt is not None:
+                log.warning("attempt without outcome", batch_id=batch.batch_id, attempt_id=attempt.id)
+                submitted, skipped = _parts(batch, attempt)
+                lost = outcomes.results(Unknown("the sender died"), submitted) + outcomes.skipped(skipped, "opted_out")
+                await store.record(attempt, "UNKNOWN", "the sender died", batch, lost)
+                row = await store.batch(lease)
+        return row
+
+    async def _go_through(self, batch: SendBatch, lease: Lease, row: AnyRow) -> None:
+        if row.state == "DONE":
+            return
+        verdict = await self._gatekeepers.verdict(batch)
+        if verdict == Verdict.GO:
+            tries = row.tries
+            for first in range(row.next_index, len(batch.recipients), self._settings.chunk_size):
+                await self._submit_chunk(batch, lease, first, tries)
+                tries = 0
+        elif verdict == Verdict.STOP:
+            rest = list(enumerate(batch.recipients))[row.next_index :]
+            async with SenderStore.open_pipeline(self._database) as store:
+                await store.skip_rest(batch, lease, outcomes.skipped(rest, "cancelled"))
+        elif verdict == Verdict.DROP:
+            async with SenderStore.open_pipeline(self._database) as store:
+                await store.forget(lease)
+        else:
+            await self._put_down(lease)
+
+    async def _submit_chunk(self, batch: SendBatch, lease: Lease, first: int, tries: int) -> None:
+        chunk = list(enumerate(batch.recipients))[first : first + self._settings.chunk_size]
+        refused = await self._gatekeepers.refused(batch, [recipient for _, recipient in chunk])
+        skipped_indexes = [index for index, recipient in chunk if recipient.phone in refused]
+        attempt_id = self._new_id()
+        async with SenderStore.open_pipeline(self._database) as store:
+            await store.begin_attempt(attempt_id, batch, lease, len(chunk), skipped_indexes)
+        submitted = [(index, recipient) for index, recipient in chunk if recipient.phone not in refused]
+        outcome = await self._submit(batch, submitted)
+        SUBMITTED.labels(STATES[type(outcome)]).inc()
+        await self._record(batch, lease, attempt_id, outcome, tries)
+
+    async def _submit(self, batch: SendBatch, submitted: Indexed) -> Outcome:
+        if not submitted:
+            return Accepted([])
+        texts = [(batch.first_message_id + index, recipient) for index, recipient in submitted]
+        try:
+            async with asyncio.timeout(self._settings.provider_timeout_seconds):
+                return await self._provider.submit(batch.sender_name, texts)
+        except TimeoutError:
+            return Unknown("no answer in time")
+
+    async def _record(self, batch: SendBatch, lease: Lease, attempt_id: str, outcome: Outcome, tries: int) -> None:
+        """Raises `RetryLater` where nothing was sent and there are tries left."""
+        again = isinstance(outcome, NotSent) and (not outcome.counts or tries + 1 < self._settings.tries_max)
+        async with SenderStore.open_pipeline(self._database) as store:
+            attempt = await store.lock_attempt(attempt_id)
+            submitted, skipped = _parts(batch, attempt)
+            if attempt.state != "OPEN":
+                # The lease was lost and the attempt given up; only a success still counts, since its ids are proof.
+                if attempt.state == "UNKNOWN" and isinstance(outcome, Accepted):
+                    await store.accept_late(attempt, batch, outcomes.results(outcome, submitted))
+                return
+            if isinstance(outcome, NotSent) and again:
+                await store.not_sent(attempt, outcome.reason, counts=outcome.counts)
+                await store.release_lease(lease)
+            else:
+                results = outcomes.results(outcome, submitted) + outcomes.skipped(skipped, "opted_out")
+                detail = "" if isinstance(outcome, Accepted) else outcome.reason
+                await store.record(attempt, STATES[type(outcome)], detail, batch, results)
+        if isinstance(outcome, NotSent) and again:
+            log.warning("not sent", batch_id=batch.batch_id, reason=outcome.reason, tries=tries + 1)
+            raise RetryLater(outcome.retry_seconds or self._settings.retry_seconds * 2**tries)
+
+    async def _put_down(self, lease: Lease) -> None:
+        async with SenderStore.open_pipeline(self._database) as store:
+            await store.release_lease(lease)
+
+
+def _parts(batch: SendBatch, attempt: AnyRow) -> tuple[Indexed, Indexed]:
+    """Who was to be submitted in an attempt, and who was left out of it."""
+    skipped = set(attempt.skipped_indexes)
+    everybody = list(enumerate(batch.recipients))[attempt.first_index :][: attempt.recipient_count]
+    return [pair for pair in everybody if pair[0] not in skipped], [pair for pair in everybody if pair[0] in skipped]
