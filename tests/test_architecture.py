@@ -1,0 +1,162 @@
+"""Keeps the house: what every service, contract, table and refusal has to be, whoever adds the next one."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+from google.api.annotations_pb2 import http
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+
+import astronote
+from astronote.options.v1.options_pb2 import Access, access
+from kit.errors import DomainError
+from tests.conftest import SERVICES, TestMesh
+
+ROOT = Path(__file__).parents[1]
+KIT_LINES_MAX = 2000
+MODULE_LINES_MAX = 350
+
+
+def files() -> Iterator[FileDescriptor]:
+    """Every contract."""
+    for module in pkgutil.walk_packages(astronote.__path__, "astronote."):
+        if module.name.endswith("_pb2"):
+            yield importlib.import_module(module.name).DESCRIPTOR
+
+
+METHODS: list[MethodDescriptor] = [
+    method for file in files() for service in file.services_by_name.values() for method in service.methods
+]
+
+
+def name(method: MethodDescriptor) -> str:
+    return f"{method.containing_service.full_name}.{method.name}"
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name)
+def test_every_rpc_says_who_may_call_it_and_has_a_route_or_is_internal(method: MethodDescriptor) -> None:
+    rule = method.GetOptions().Extensions[access]
+    has_route = method.GetOptions().Extensions[http].WhichOneof("pattern") is not None
+    assert rule.caller != Access.CALLER_UNSPECIFIED
+    assert has_route == (rule.caller != Access.INTERNAL)
+    assert rule.services or rule.caller != Access.INTERNAL
+    assert set(rule.services) <= set(SERVICES)
+
+
+def test_no_two_routes_collide() -> None:
+    patterns: Counter[tuple[str, str]] = Counter()
+    for method in METHODS:
+        rule = method.GetOptions().Extensions[http]
+        for binding in (rule, *rule.additional_bindings):
+            if verb := binding.WhichOneof("pattern"):
+                patterns[verb, re.sub(r"\{[^}]*\}", "{}", getattr(binding, verb))] += 1
+    assert [pattern for pattern, count in patterns.items() if count > 1] == []
+
+
+def modules(service: str) -> Iterator[ModuleType]:
+    package = importlib.import_module(f"services.{service}")
+    for module in pkgutil.walk_packages(package.__path__, f"services.{service}."):
+        if not module.name.endswith("__main__"):
+            yield importlib.import_module(module.name)
+
+
+def refusals(service: str) -> set[type[DomainError]]:
+    return {
+        member
+        for module in modules(service)
+        for member in vars(module).values()
+        if inspect.isclass(member) and issubclass(member, DomainError) and member.__module__.startswith("services.")
+    }
+
+
+@pytest.mark.parametrize("service", [*SERVICES, "gateway"])
+def test_every_refusal_says_what_is_wrong_under_a_reason_of_its_own(service: str) -> None:
+    reasons = Counter(refusal.reason() for refusal in refusals(service))
+    assert [reason for reason, count in reasons.items() if count > 1] == []
+    for refusal in refusals(service):
+        assert refusal.__doc__, refusal
+        assert refusal.__doc__.endswith("."), refusal
+
+
+def test_every_refusal_that_a_contract_names_is_one() -> None:
+    reasons = {refusal.reason() for service in (*SERVICES, "gateway") for refusal in refusals(service)}
+    reasons |= {each.reason() for each in all_subclasses(DomainError)}
+    for path in (ROOT / "protos").rglob("*.proto"):
+        for sentence in re.findall(r"(?:Refuses|refused with)([^.]*)\.", re.sub(r"\n\s*//", "", path.read_text())):
+            for reason in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", sentence):
+                assert reason in reasons, f"{path.name} names {reason}"
+
+
+def all_subclasses(cls: type[DomainError]) -> Iterator[type[DomainError]]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from all_subclasses(each)
+
+
+def test_every_event_has_a_sender() -> None:
+    for path in (ROOT / "protos").rglob("events.proto"):
+        service = path.parts[-3]
+        source = "".join(each.read_text() for each in (ROOT / "services" / service).rglob("*.py"))
+        for event in re.findall(r"^message (\w+)", path.read_text(), re.MULTILINE):
+            assert re.search(rf"\b{event}\(", source), f"nothing in {service} says {event}"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_tenant_table_has_row_level_security(service: str, mesh: TestMesh) -> None:
+    query = """
+        SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity,
+               EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'merchant_id'),
+               EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polqual IS NOT NULL),
+               pg_get_userbyid(c.relowner)
+        FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+          AND c.relname <> 'alembic_version'
+    """
+    with psycopg.connect(mesh.database(service).owner_url.replace("+psycopg", "")) as connection:
+        tables = connection.execute(query).fetchall()
+    assert tables
+    for table, is_secured, has_merchant, has_policy, owner in tables:
+        assert is_secured, f"{service}.{table} has no row-level security"
+        assert not has_merchant or has_policy, f"{service}.{table} has no policy for its merchants"
+        assert owner == f"{service}_owner"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_migrations_make_the_tables(service: str, mesh: TestMesh) -> None:
+    config = Config(str(ROOT / "alembic.ini"), ini_section=service)
+    config.attributes["url"] = mesh.database(service).owner_url
+    command.check(config)
+
+
+@pytest.mark.parametrize("service", [*SERVICES, "gateway"])
+def test_every_service_has_its_manifest_and_its_few_lines_of_start(service: str) -> None:
+    assert (ROOT / "deploy/k8s/base" / service / "kustomization.yaml").exists()
+    assert service in (ROOT / "deploy/k8s/base/kustomization.yaml").read_text()
+    main = (ROOT / "services" / service / "__main__.py").read_text()
+    assert len(main.splitlines()) <= 20
+    assert importlib.import_module(f"services.{service}").__doc__
+
+
+def test_kit_keeps_its_budget() -> None:
+    lines = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "kit").glob("*.py")}
+    assert sum(lines.values()) <= KIT_LINES_MAX
+
+
+def test_modules_stay_small() -> None:
+    for path in [*(ROOT / "kit").rglob("*.py"), *(ROOT / "services").rglob("*.py")]:
+        assert len(path.read_text().splitlines()) <= MODULE_LINES_MAX, path
+
+
+def test_sql_stands_in_stores_only() -> None:
+    for path in (ROOT / "services").rglob("*.py"):
+        parts = path.relative_to(ROOT / "services").parts[1:]
+        if not any(part.startswith("store") for part in parts) and parts[-1] != "tables.py":
+            assert not re.search(r"^\s*(from|import) (sqlalchemy|psycopg)", path.read_text(), re.MULTILINE), path
