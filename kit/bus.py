@@ -167,7 +167,7 @@ class Relay:
             await store.connection.execute(delete(outbox).where(outbox.c.id.in_(done)))
             left = [row.id for row in rows if row.id not in done]
             await store.connection.execute(
-                update(outbox).where(outbox.c.id.in_(left)).values(claim_expire_time=text("'-infinity'"))
+                update(outbox).where(outbox.c.id.in_(left)).values(claim_expire_time=text("'epoch'"))
             )
         RELAYED.inc(len(done))
         if failed:

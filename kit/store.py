@@ -148,7 +148,7 @@ def kit_tables(metadata: MetaData) -> None:
         Column("subject", Text, nullable=False),
         Column("payload", LargeBinary, nullable=False),
         Column("create_time", DateTime(timezone=True), nullable=False, server_default=now),
-        Column("claim_expire_time", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+        Column("claim_expire_time", DateTime(timezone=True), nullable=False, server_default=text("'epoch'")),
     )
     Table(
         "inbox",

@@ -35,13 +35,13 @@ def upgrade() -> None:
         sa.Column("skipped", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
         sa.Column("tally", postgresql.JSONB(), nullable=True),
         sa.Column("tally_version", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("news_time", sa.DateTime(timezone=True), server_default=sa.text("'-infinity'"), nullable=False),
+        sa.Column("news_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
         sa.Column("final", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("lease_id", sa.Text(), server_default="", nullable=False),
         sa.Column(
-            "lease_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'-infinity'"), nullable=False
+            "lease_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False
         ),
-        sa.Column("close_time", sa.DateTime(timezone=True), server_default=sa.text("'-infinity'"), nullable=False),
+        sa.Column("close_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
         sa.CheckConstraint("credits_held >= 0 AND price >= 0 AND targeted >= 0", name="campaigns_amounts_check"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("number", name="campaigns_number_key"),
@@ -72,7 +72,7 @@ def upgrade() -> None:
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column(
-            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'-infinity'"), nullable=False
+            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False
         ),
         sa.PrimaryKeyConstraint("id"),
     )

@@ -99,7 +99,7 @@ def upgrade() -> None:
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column(
-            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'-infinity'"), nullable=False
+            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False
         ),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -132,7 +132,7 @@ def upgrade() -> None:
         sa.Column("capture", sa.Integer(), nullable=False),
         sa.Column("release", sa.Integer(), nullable=False),
         sa.Column(
-            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'-infinity'"), nullable=False
+            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False
         ),
         sa.PrimaryKeyConstraint("key"),
     )

@@ -31,7 +31,7 @@ metadata = MetaData()
 kit_tables(metadata)
 
 _NOW = func.now()
-_LONG_AGO = text("'-infinity'")
+_LONG_AGO = text("'epoch'")
 
 templates = Table(
     "templates",

@@ -25,7 +25,7 @@ metadata = MetaData()
 kit_tables(metadata)
 
 _NOW = func.now()
-_LONG_AGO = text("'-infinity'")
+_LONG_AGO = text("'epoch'")
 _ZERO = text("0")
 
 

@@ -61,7 +61,7 @@ class AudienceStatements(Store):
 
     async def begin_sending(self, row: AnyRow, credits: int) -> None:
         """Raises `LeaseLostError`."""
-        await self._advance(row, state=Campaign.SENDING, credits_held=credits, lease_expire_time=text("'-infinity'"))
+        await self._advance(row, state=Campaign.SENDING, credits_held=credits, lease_expire_time=text("'epoch'"))
 
     async def _advance(self, row: AnyRow, **values: Any) -> AnyRow:
         held = (

@@ -136,7 +136,7 @@ class AttemptStatements(MessageStatements, TallyStatements):
 
     async def release_lease(self, lease: Lease) -> None:
         mine = (batches.c.id == lease.batch_id, batches.c.lease_id == lease.id)
-        await self.connection.execute(update(batches).where(*mine).values(lease_expire_time=text("'-infinity'")))
+        await self.connection.execute(update(batches).where(*mine).values(lease_expire_time=text("'epoch'")))
 
     async def forget(self, lease: Lease) -> None:
         """Drops a batch that was cancelled before it was begun."""
