@@ -36,11 +36,10 @@ def check(rule: Rule, caller: Caller) -> None:
     """Refuses `AccessDenied`."""
     if caller.service == GATEWAY:
         allowed = rule.role != "" and rule.role in (caller.role, "public")
-        needs_merchant = rule.role == "merchant"
     else:
         allowed = caller.role == "service" and caller.service in rule.services
-        needs_merchant = False
-    if not allowed or (needs_merchant and not _is_uuid(caller.merchant_id)):
+    is_for_a_merchant = rule.role in ("merchant", "")
+    if not allowed or (is_for_a_merchant and not _is_uuid(caller.merchant_id)):
         raise AccessDenied(service=caller.service, role=caller.role)
 
 

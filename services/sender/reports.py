@@ -56,7 +56,7 @@ def read(bodies: Iterable[tuple[bytes, datetime]]) -> Reading:
 
 def _take(reading: Reading, item: dict[str, Any], received: datetime) -> None:
     id, status = item.get("messageId"), item.get("deliveryStatus")
-    if not isinstance(id, str) or not isinstance(status, str) or status.lower() not in STATES:
+    if not isinstance(id, str) or not isinstance(status, str) or status.lower() not in STATES or "\0" in id:
         reading.quarantined += 1
         return
     state = STATES[status.lower()]
@@ -65,7 +65,11 @@ def _take(reading: Reading, item: dict[str, Any], received: datetime) -> None:
         return
     known = reading.reports.get(id)
     if known is None or RANKS[known.state] < RANKS[state]:
-        error = "" if state == "DELIVERED" else str(item.get("error") or item.get("description") or "")[:200]
+        error = (
+            ""
+            if state == "DELIVERED"
+            else str(item.get("error") or item.get("description") or "")[:200].replace("\0", "")
+        )
         reading.reports[id] = Report(id, state, _time(item, received), error)
 
 

@@ -18,7 +18,8 @@ _APPLY = text("""
             CAST(:ids AS text[]), CAST(:states AS text[]), CAST(:times AS timestamptz[]), CAST(:errors AS text[])
         ) AS r(provider_message_id, state, time, error)
     ), current AS (
-        SELECT m.id, m.merchant_id, m.campaign_id, m.state AS was, r.state AS becomes, r.time, r.error
+        SELECT m.id, m.provider_message_id, m.merchant_id, m.campaign_id, m.state AS was,
+               r.state AS becomes, r.time, r.error
         FROM reported r JOIN messages m USING (provider_message_id)
         ORDER BY m.id
         FOR UPDATE OF m
@@ -28,11 +29,13 @@ _APPLY = text("""
         WHERE m.id = c.id AND (c.was = 'ACCEPTED' OR (c.was = 'FAILED' AND c.becomes = 'DELIVERED'))
         RETURNING c.merchant_id, c.campaign_id, c.was, c.becomes
     )
-    SELECT merchant_id, campaign_id, was, becomes, count(*)::int AS moved,
-           (SELECT count(*) FROM current)::int AS known
+    SELECT merchant_id, campaign_id, was, becomes, count(*)::int AS moved, CAST(NULL AS text[]) AS absent
     FROM changed GROUP BY merchant_id, campaign_id, was, becomes
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, 0, (SELECT count(*) FROM current)::int
+    -- In the same snapshot: a message that is committed a moment later must find its report parked.
+    SELECT NULL, NULL, NULL, NULL, 0, ARRAY(
+        SELECT r.provider_message_id FROM reported r LEFT JOIN current c USING (provider_message_id) WHERE c.id IS NULL
+    )
 """)
 _PARK = text("""
     INSERT INTO parked_reports (provider_message_id, state, time, error)
@@ -42,10 +45,6 @@ _PARK = text("""
     ON CONFLICT (provider_message_id) DO UPDATE SET
         state = excluded.state, time = excluded.time, error = excluded.error, try_time = now()
     WHERE parked_reports.state = 'FAILED'
-""")
-_ABSENT = text("""
-    SELECT r.id FROM unnest(CAST(:ids AS text[])) AS r(id)
-    WHERE NOT EXISTS (SELECT FROM messages m WHERE m.provider_message_id = r.id)
 """)
 
 
@@ -68,20 +67,18 @@ class ReportStatements(TallyStatements):
         """Moves messages and tallies; answers with the reports whose message is not there."""
         if not reports:
             return []
-        columns = _columns(reports)
-        found = (await self.connection.execute(_APPLY, columns)).all()
+        absent: set[str] = set()
         changes: dict[tuple[str, str], Change] = {}
-        for row in found:
-            if row.moved:
-                change = changes.setdefault((str(row.merchant_id), str(row.campaign_id)), Change())
-                change.add(row.was.lower(), -row.moved)
-                change.add(row.becomes.lower(), row.moved)
+        for row in await self.connection.execute(_APPLY, _columns(reports)):
+            if row.absent is not None:
+                absent = set(row.absent)
+                continue
+            change = changes.setdefault((str(row.merchant_id), str(row.campaign_id)), Change())
+            change.add(row.was.lower(), -row.moved)
+            change.add(row.becomes.lower(), row.moved)
         # Tallies in one order, so that two appliers do not wait for each other.
-        for (merchant_id, campaign_id), change in sorted(changes.items()):
+        for (merchant_id, campaign_id), change in sorted(changes.items(), key=lambda item: item[0]):
             await self.add_to_tally(merchant_id, campaign_id, change)
-        if found[0].known == len(reports):
-            return []
-        absent = set((await self.connection.execute(_ABSENT, {"ids": columns["ids"]})).scalars())
         return [report for report in reports if report.provider_message_id in absent]
 
     async def park(self, reports: Sequence[Report]) -> None:

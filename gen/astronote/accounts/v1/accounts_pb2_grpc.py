@@ -69,7 +69,7 @@ class AuthServiceServicer:
     def Register(self, request, context):
         """Opens a merchant with its first user, and logs that user in. Emits `MerchantRegistered`.
 
-        Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, and what `UpdateMerchant` refuses.
+        Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, and what `UpdateMerchant` refuses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,7 +78,8 @@ class AuthServiceServicer:
     def Login(self, request, context):
         """Logs a user in.
 
-        Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password.
+        Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password,
+        and `LOGINS_BUSY` while too many passwords are being checked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -310,7 +311,7 @@ class MerchantsServiceServicer:
     """
 
     def GetMerchant(self, request, context):
-        """Returns the merchant that asks.
+        """Returns the merchant that asks. Refuses `MERCHANT_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -320,7 +321,7 @@ class MerchantsServiceServicer:
         """Changes the fields that the mask names.
 
         Refuses `SENDER_NAME_INVALID`, `TIME_ZONE_INVALID`, `COUNTRY_INVALID`, `QUIET_HOURS_INVALID`,
-        `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named.
+        `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named; `MERCHANT_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,12 +36,13 @@ class AuthServiceStub:
     Register: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RegisterRequest, _accounts_pb2.Session]
     """Opens a merchant with its first user, and logs that user in. Emits `MerchantRegistered`.
 
-    Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, and what `UpdateMerchant` refuses.
+    Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, and what `UpdateMerchant` refuses.
     """
     Login: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.LoginRequest, _accounts_pb2.Session]
     """Logs a user in.
 
-    Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password.
+    Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password,
+    and `LOGINS_BUSY` while too many passwords are being checked.
     """
     Refresh: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RefreshRequest, _accounts_pb2.Session]
     """Trades a refresh token for a new session. A token works once; a second use revokes its whole family.
@@ -61,12 +62,13 @@ class AuthServiceAsyncStub(AuthServiceStub):
     Register: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RegisterRequest, _accounts_pb2.Session]  # type: ignore[assignment]
     """Opens a merchant with its first user, and logs that user in. Emits `MerchantRegistered`.
 
-    Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, and what `UpdateMerchant` refuses.
+    Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, and what `UpdateMerchant` refuses.
     """
     Login: _aio.UnaryUnaryMultiCallable[_accounts_pb2.LoginRequest, _accounts_pb2.Session]  # type: ignore[assignment]
     """Logs a user in.
 
-    Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password.
+    Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password,
+    and `LOGINS_BUSY` while too many passwords are being checked.
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RefreshRequest, _accounts_pb2.Session]  # type: ignore[assignment]
     """Trades a refresh token for a new session. A token works once; a second use revokes its whole family.
@@ -89,7 +91,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_accounts_pb2.Session, _abc.Awaitable[_accounts_pb2.Session]]:
         """Opens a merchant with its first user, and logs that user in. Emits `MerchantRegistered`.
 
-        Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, and what `UpdateMerchant` refuses.
+        Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, and what `UpdateMerchant` refuses.
         """
 
     @_abc_1.abstractmethod
@@ -100,7 +102,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_accounts_pb2.Session, _abc.Awaitable[_accounts_pb2.Session]]:
         """Logs a user in.
 
-        Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password.
+        Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password,
+        and `LOGINS_BUSY` while too many passwords are being checked.
         """
 
     @_abc_1.abstractmethod
@@ -140,12 +143,12 @@ class MerchantsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MerchantsServiceAsyncStub: ...
     GetMerchant: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetMerchantRequest, _accounts_pb2.Merchant]
-    """Returns the merchant that asks."""
+    """Returns the merchant that asks. Refuses `MERCHANT_NOT_FOUND`."""
     UpdateMerchant: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.UpdateMerchantRequest, _accounts_pb2.Merchant]
     """Changes the fields that the mask names.
 
     Refuses `SENDER_NAME_INVALID`, `TIME_ZONE_INVALID`, `COUNTRY_INVALID`, `QUIET_HOURS_INVALID`,
-    `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named.
+    `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named; `MERCHANT_NOT_FOUND`.
     """
 
 @_typing.type_check_only
@@ -154,12 +157,12 @@ class MerchantsServiceAsyncStub(MerchantsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetMerchant: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetMerchantRequest, _accounts_pb2.Merchant]  # type: ignore[assignment]
-    """Returns the merchant that asks."""
+    """Returns the merchant that asks. Refuses `MERCHANT_NOT_FOUND`."""
     UpdateMerchant: _aio.UnaryUnaryMultiCallable[_accounts_pb2.UpdateMerchantRequest, _accounts_pb2.Merchant]  # type: ignore[assignment]
     """Changes the fields that the mask names.
 
     Refuses `SENDER_NAME_INVALID`, `TIME_ZONE_INVALID`, `COUNTRY_INVALID`, `QUIET_HOURS_INVALID`,
-    `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named.
+    `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named; `MERCHANT_NOT_FOUND`.
     """
 
 class MerchantsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -171,7 +174,7 @@ class MerchantsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_pb2.GetMerchantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.Merchant, _abc.Awaitable[_accounts_pb2.Merchant]]:
-        """Returns the merchant that asks."""
+        """Returns the merchant that asks. Refuses `MERCHANT_NOT_FOUND`."""
 
     @_abc_1.abstractmethod
     def UpdateMerchant(
@@ -182,7 +185,7 @@ class MerchantsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the fields that the mask names.
 
         Refuses `SENDER_NAME_INVALID`, `TIME_ZONE_INVALID`, `COUNTRY_INVALID`, `QUIET_HOURS_INVALID`,
-        `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named.
+        `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named; `MERCHANT_NOT_FOUND`.
         """
 
 def add_MerchantsServiceServicer_to_server(servicer: MerchantsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

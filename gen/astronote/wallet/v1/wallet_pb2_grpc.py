@@ -105,7 +105,9 @@ class WalletServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GrantCredits(self, request, context):
-        """Gives credits to a merchant. Refuses `AMOUNT_INVALID`, `WALLET_NOT_FOUND`.
+        """Gives credits to a merchant.
+
+        Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,7 +116,8 @@ class WalletServiceServicer:
     def Hold(self, request, context):
         """Sets credits aside: available to held. The hold's id is the key.
 
-        Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `KEY_REUSED`.
+        Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
+        `KEY_REUSED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +126,7 @@ class WalletServiceServicer:
     def Settle(self, request, context):
         """Captures a part of a hold and releases another: held to spent, held to available.
 
-        Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_REUSED`.
+        Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_INVALID`, `KEY_REUSED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,8 +135,8 @@ class WalletServiceServicer:
     def CloseHold(self, request, context):
         """Releases what is left of a hold and closes it; again is harmless.
 
-        Refuses `HOLD_NOT_FOUND`, and `HOLD_UNSETTLED` while the captures that arrived are not the sum that the caller
-        expects, so that a late capture never meets a closed hold.
+        Refuses `HOLD_NOT_FOUND`, `KEY_REUSED` where it was closed with another sum, and `HOLD_UNSETTLED` while the
+        captures that arrived are not the sum that the caller expects, so that a late capture never meets a closed hold.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,22 +42,26 @@ class WalletServiceStub:
     ListHolds: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ListHoldsRequest, _wallet_pb2.ListHoldsResponse]
     """Lists holds, newest first. Refuses `PAGE_TOKEN_INVALID`."""
     GrantCredits: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GrantCreditsRequest, _wallet_pb2.Wallet]
-    """Gives credits to a merchant. Refuses `AMOUNT_INVALID`, `WALLET_NOT_FOUND`."""
+    """Gives credits to a merchant.
+
+    Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`.
+    """
     Hold: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.HoldRequest, _wallet_pb2.HoldRecord]
     """Sets credits aside: available to held. The hold's id is the key.
 
-    Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `KEY_REUSED`.
+    Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
+    `KEY_REUSED`.
     """
     Settle: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.SettleRequest, _wallet_pb2.HoldRecord]
     """Captures a part of a hold and releases another: held to spent, held to available.
 
-    Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_REUSED`.
+    Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_INVALID`, `KEY_REUSED`.
     """
     CloseHold: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.CloseHoldRequest, _wallet_pb2.HoldRecord]
     """Releases what is left of a hold and closes it; again is harmless.
 
-    Refuses `HOLD_NOT_FOUND`, and `HOLD_UNSETTLED` while the captures that arrived are not the sum that the caller
-    expects, so that a late capture never meets a closed hold.
+    Refuses `HOLD_NOT_FOUND`, `KEY_REUSED` where it was closed with another sum, and `HOLD_UNSETTLED` while the
+    captures that arrived are not the sum that the caller expects, so that a late capture never meets a closed hold.
     """
     GetEntitlement: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GetEntitlementRequest, _wallet_pb2.Entitlement]
     """Says whether the merchant's plan lets it send campaigns."""
@@ -76,22 +80,26 @@ class WalletServiceAsyncStub(WalletServiceStub):
     ListHolds: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ListHoldsRequest, _wallet_pb2.ListHoldsResponse]  # type: ignore[assignment]
     """Lists holds, newest first. Refuses `PAGE_TOKEN_INVALID`."""
     GrantCredits: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GrantCreditsRequest, _wallet_pb2.Wallet]  # type: ignore[assignment]
-    """Gives credits to a merchant. Refuses `AMOUNT_INVALID`, `WALLET_NOT_FOUND`."""
+    """Gives credits to a merchant.
+
+    Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`.
+    """
     Hold: _aio.UnaryUnaryMultiCallable[_wallet_pb2.HoldRequest, _wallet_pb2.HoldRecord]  # type: ignore[assignment]
     """Sets credits aside: available to held. The hold's id is the key.
 
-    Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `KEY_REUSED`.
+    Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
+    `KEY_REUSED`.
     """
     Settle: _aio.UnaryUnaryMultiCallable[_wallet_pb2.SettleRequest, _wallet_pb2.HoldRecord]  # type: ignore[assignment]
     """Captures a part of a hold and releases another: held to spent, held to available.
 
-    Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_REUSED`.
+    Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_INVALID`, `KEY_REUSED`.
     """
     CloseHold: _aio.UnaryUnaryMultiCallable[_wallet_pb2.CloseHoldRequest, _wallet_pb2.HoldRecord]  # type: ignore[assignment]
     """Releases what is left of a hold and closes it; again is harmless.
 
-    Refuses `HOLD_NOT_FOUND`, and `HOLD_UNSETTLED` while the captures that arrived are not the sum that the caller
-    expects, so that a late capture never meets a closed hold.
+    Refuses `HOLD_NOT_FOUND`, `KEY_REUSED` where it was closed with another sum, and `HOLD_UNSETTLED` while the
+    captures that arrived are not the sum that the caller expects, so that a late capture never meets a closed hold.
     """
     GetEntitlement: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GetEntitlementRequest, _wallet_pb2.Entitlement]  # type: ignore[assignment]
     """Says whether the merchant's plan lets it send campaigns."""
@@ -131,7 +139,10 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.GrantCreditsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.Wallet, _abc.Awaitable[_wallet_pb2.Wallet]]:
-        """Gives credits to a merchant. Refuses `AMOUNT_INVALID`, `WALLET_NOT_FOUND`."""
+        """Gives credits to a merchant.
+
+        Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`.
+        """
 
     @_abc_1.abstractmethod
     def Hold(
@@ -141,7 +152,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_pb2.HoldRecord, _abc.Awaitable[_wallet_pb2.HoldRecord]]:
         """Sets credits aside: available to held. The hold's id is the key.
 
-        Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `KEY_REUSED`.
+        Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
+        `KEY_REUSED`.
         """
 
     @_abc_1.abstractmethod
@@ -152,7 +164,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_pb2.HoldRecord, _abc.Awaitable[_wallet_pb2.HoldRecord]]:
         """Captures a part of a hold and releases another: held to spent, held to available.
 
-        Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_REUSED`.
+        Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_INVALID`, `KEY_REUSED`.
         """
 
     @_abc_1.abstractmethod
@@ -163,8 +175,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_pb2.HoldRecord, _abc.Awaitable[_wallet_pb2.HoldRecord]]:
         """Releases what is left of a hold and closes it; again is harmless.
 
-        Refuses `HOLD_NOT_FOUND`, and `HOLD_UNSETTLED` while the captures that arrived are not the sum that the caller
-        expects, so that a late capture never meets a closed hold.
+        Refuses `HOLD_NOT_FOUND`, `KEY_REUSED` where it was closed with another sum, and `HOLD_UNSETTLED` while the
+        captures that arrived are not the sum that the caller expects, so that a late capture never meets a closed hold.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,24 @@
+"""Forgets sessions that are over, so that the table is as long as people are logged in."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kit.app import App, Job
+from kit.store import Database
+from services.accounts.settings import Settings
+from services.accounts.store import AccountStore
+
+INTERVAL_SECONDS = 3600
+
+
+def expiry(app: App[Settings]) -> Job:
+    return Job("expiry", Expiry(app.database).step, INTERVAL_SECONDS)
+
+
+@dataclass(frozen=True)
+class Expiry:
+    database: Database
+
+    async def step(self) -> bool:
+        async with AccountStore.open_pipeline(self.database) as store:
+            return await store.delete_expired_sessions(datetime.now(UTC)) > 0

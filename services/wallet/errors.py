@@ -1,0 +1,47 @@
+"""What the wallet refuses."""
+
+from kit.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+
+
+class AmountInvalid(InvalidArgument):
+    """The amount is not one that this call can move."""
+
+
+class HoldIdInvalid(InvalidArgument):
+    """The id of a hold is a UUID."""
+
+
+class KeyInvalid(InvalidArgument):
+    """A key is 1 to 200 characters, none of them a control character."""
+
+
+class ReasonInvalid(InvalidArgument):
+    """A reason is 1 to 500 characters, none of them a control character."""
+
+
+class KeyReused(AlreadyExists):
+    """This key was used before, with another body."""
+
+
+class InsufficientCredits(FailedPrecondition):
+    """The wallet has too few credits available."""
+
+
+class WalletNotFound(NotFound):
+    """This merchant has no wallet."""
+
+
+class HoldNotFound(NotFound):
+    """The merchant has no such hold."""
+
+
+class HoldClosed(FailedPrecondition):
+    """The hold is closed: nothing is captured from it or released any more."""
+
+
+class HoldExceeded(FailedPrecondition):
+    """That is more than is left of the hold."""
+
+
+class HoldUnsettled(Aborted):
+    """What was captured is not the sum that the caller expects; try again when all of it has arrived."""
