@@ -14,6 +14,7 @@ from uuid import UUID
 from google.protobuf.message import Message
 from sqlalchemy import Column, DateTime, Identity, Integer, LargeBinary, MetaData, Table, Text, Uuid, func, select, text
 from sqlalchemy.dialects.postgresql import BIGINT, insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from kit.config import ServiceSettings
@@ -75,11 +76,12 @@ class Store:
     @classmethod
     @asynccontextmanager
     async def _transaction(cls, database: Database, engine: AsyncEngine, merchant_id: str) -> AsyncIterator[Self]:
-        async with engine.begin() as connection:
+        async with engine.connect() as connection:
             if merchant_id:
-                await connection.execute(MERCHANT, {"merchant_id": merchant_id})
+                await _set_merchant(connection, merchant_id)
             store = cls(connection, merchant_id)
             yield store
+            await connection.commit()
         if store._has_emitted:
             database.emitted.set()
 
@@ -132,6 +134,17 @@ class Store:
     def _request(self, request: Message) -> dict[str, str]:
         request_id: str = request.request_id  # type: ignore[attr-defined]
         return {"merchant_id": self.merchant_id, "method": request.DESCRIPTOR.name, "request_id": request_id}
+
+
+async def _set_merchant(connection: AsyncConnection, merchant_id: str) -> None:
+    try:
+        await connection.execute(MERCHANT, {"merchant_id": merchant_id})
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        # The pool's connections are from before the database was restarted. Nothing was done yet: begin anew.
+        await connection.rollback()
+        await connection.execute(MERCHANT, {"merchant_id": merchant_id})
 
 
 def _hash(request: Message) -> bytes:

@@ -85,13 +85,13 @@ class Settler:
         if not rows:
             return False
         answers = await asyncio.gather(*(self._settle(row) for row in rows), return_exceptions=True)
-        done = [row.key for row, answer in zip(rows, answers, strict=True) if not isinstance(answer, BaseException)]
+        failed = {row.key: error for row, error in zip(rows, answers, strict=True) if error is not None}
         async with SenderStore.open_pipeline(self._database) as store:
-            await store.settled(done)
-        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+            await store.settled([row.key for row in rows if row.key not in failed])
+            await store.return_settlements(list(failed))
         UNSETTLED.set(len(failed))
         if failed:
-            raise failed[0]
+            raise next(iter(failed.values()))
         return True
 
     async def _settle(self, row: AnyRow) -> None:

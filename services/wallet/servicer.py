@@ -17,17 +17,19 @@ from kit.store import Database
 from services.wallet import ledger
 from services.wallet.errors import HoldIdInvalid, HoldNotFound, KeyInvalid, ReasonInvalid, WalletNotFound
 from services.wallet.store import Journal, WalletStore
+from services.wallet.welcome import Welcome
 
 KEY_LENGTH_MAX = 200
 REASON_LENGTH_MAX = 500
 
 
 class Wallets(rpc.WalletServiceServicer):
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, welcome: Welcome) -> None:
+        self._database, self._welcome = database, welcome
 
     async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.Wallet:
         async with WalletStore.open(self._database, caller.merchant_id()) as store:
+            await self._welcome.open(store, datetime.now(UTC))
             return await _shown(store, await store.wallet())
 
     async def ListTransactions(
@@ -69,6 +71,7 @@ class Wallets(rpc.WalletServiceServicer):
         journal = _journal(f"hold:{hold_id}", request, pb.Transaction.HOLD, hold_id=hold_id)
         hold.create_time.FromDatetime(journal.create_time)
         async with WalletStore.open(self._database, caller.merchant_id()) as store:
+            await self._welcome.open(store, journal.create_time)
             if not await store.add_hold(hold, journal.create_time) and (answer := await _before(store, journal)):
                 return answer
             ledger.check_affordable(await store.available(), request.amount)
@@ -96,6 +99,7 @@ class Wallets(rpc.WalletServiceServicer):
 
     async def GetEntitlement(self, request: pb.GetEntitlementRequest, context: Context) -> pb.Entitlement:
         async with WalletStore.open(self._database, caller.merchant_id()) as store:
+            await self._welcome.open(store, datetime.now(UTC))
             subscription = await store.subscription()
         return pb.Entitlement(campaigns=subscription.state == pb.Subscription.ACTIVE)
 

@@ -132,11 +132,14 @@ class WalletStore(Store):
         row = {"merchant_id": self.merchant_id, "create_time": now}
         await self.connection.execute(insert(wallets).values(row).on_conflict_do_nothing())
 
+    async def is_open(self) -> bool:
+        query = select(wallets.c.merchant_id).where(wallets.c.merchant_id == self.merchant_id)
+        return (await self.connection.execute(query)).one_or_none() is not None
+
     async def wallet(self) -> Wallet:
-        """Zeros where there is no wallet yet, without its subscription."""
+        """Without its subscription."""
         query = select(*BALANCES).where(wallets.c.merchant_id == self.merchant_id)
-        row = (await self.connection.execute(query)).one_or_none()
-        return rows.message(Wallet, row) if row else Wallet()
+        return rows.message(Wallet, (await self.connection.execute(query)).one())
 
     async def locked_wallet(self) -> Wallet:
         """Locked until the commit. Refuses `WalletNotFound`."""
@@ -147,9 +150,9 @@ class WalletStore(Store):
         return rows.message(Wallet, row)
 
     async def available(self) -> int:
-        """Locked until the commit; none where there is no wallet yet."""
+        """Locked until the commit."""
         query = select(wallets.c.available).where(wallets.c.merchant_id == self.merchant_id).with_for_update()
-        return (await self.connection.execute(query)).scalar_one_or_none() or 0
+        return int((await self.connection.execute(query)).scalar_one())
 
     async def discrepancies(self) -> int:
         """Wallets, journals and holds that a replay of the entries contradicts. Over all merchants."""

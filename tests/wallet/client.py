@@ -13,7 +13,8 @@ from astronote.accounts.v1.events_pb2 import MerchantRegistered
 from astronote.wallet.v1 import wallet_pb2 as pb
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
 from kit.bus import Delivery
-from services.wallet.consumers import Welcome
+from services.wallet.consumers import Consumers
+from services.wallet.welcome import Welcome
 
 
 class Client:
@@ -30,8 +31,8 @@ class Client:
 
     async def register(self, credits: int = 0, plan: str = "") -> None:
         await self.mesh.service("wallet")
-        welcome = Welcome(self.mesh.app("wallet").database, credits, plan)
-        await welcome.handle(MerchantRegistered(merchant_id=self.merchant_id), delivery())
+        consumers = Consumers(self.mesh.app("wallet").database, Welcome(credits, plan))
+        await consumers.on_registered(MerchantRegistered(merchant_id=self.merchant_id), delivery())
 
     async def grant(self, amount: int, request_id: str = "", **fields: Any) -> pb.Wallet:
         """As an operator."""

@@ -11,7 +11,7 @@ from kit.store import Store
 from services.sender.outcomes import Change
 from services.sender.tables import batches, metadata, settlements, tallies
 
-CLAIM_SECONDS = 30
+CLAIM_SECONDS = 15
 
 
 class TallyStatements(Store):
@@ -66,3 +66,8 @@ class TallyStatements(Store):
 
     async def settled(self, keys: list[str]) -> None:
         await self.connection.execute(delete(settlements).where(settlements.c.key.in_(keys)))
+
+    async def return_settlements(self, keys: list[str]) -> None:
+        """The wallet did not take them: they are due again."""
+        mine = settlements.c.key.in_(keys)
+        await self.connection.execute(update(settlements).where(mine).values(claim_expire_time=text("'epoch'")))

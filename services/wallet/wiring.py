@@ -1,0 +1,21 @@
+"""How the parts of the wallet are put together."""
+
+from astronote.accounts.v1.events_pb2 import MerchantRegistered
+from astronote.wallet.v1.wallet_pb2_grpc import add_WalletServiceServicer_to_server
+from kit.app import App, Parts
+from kit.bus import Consumer
+from services.wallet.audit import recount
+from services.wallet.consumers import Consumers
+from services.wallet.servicer import Wallets
+from services.wallet.settings import Settings
+from services.wallet.welcome import Welcome
+
+
+def parts(app: App[Settings]) -> Parts:
+    welcome = Welcome(app.settings.welcome_credits, app.settings.welcome_plan)
+    consumers = Consumers(app.database, welcome)
+    return Parts(
+        servicers={add_WalletServiceServicer_to_server: Wallets(app.database, welcome)},
+        consumers=[Consumer(MerchantRegistered, consumers.on_registered, concurrency=4)],
+        jobs=[recount(app)],
+    )
