@@ -383,7 +383,9 @@ Global___Import: _TypeAlias = Import  # noqa: Y015
 
 @_typing.final
 class ImportContactsRequest(_message.Message):
-    """The first message carries the parameters; each carries a piece of the file."""
+    """The first message carries the parameters; each carries a piece of the file, and an empty piece ends it: a stream that
+    ends without one was broken off.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,0 +1,85 @@
+"""The gateway behind a port: from its socket to its drain."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Generator
+from types import TracebackType
+
+import structlog
+import uvicorn
+from prometheus_client import start_http_server
+
+from kit.app import stop_signal
+from services.gateway.app import Gateway
+from services.gateway.protocol import BoundedProtocol
+from services.gateway.settings import Settings
+
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75
+
+
+async def serve(settings: Settings) -> None:
+    """Serves, metrics on a port of their own, until SIGTERM or SIGINT."""
+    host, port = settings.metrics_address.rsplit(":", 1)
+    start_http_server(int(port), host)
+    async with Serving(settings) as serving:
+        structlog.get_logger().info("serving", port=serving.port)
+        await stop_signal()
+    structlog.get_logger().info("stopped")
+
+
+class Server(uvicorn.Server):
+    """Signals are ours, since draining begins before the socket closes."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class ServerLog(logging.Handler):
+    """uvicorn's warnings as our JSON lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().warning("server", message=record.getMessage()[:500])
+
+
+class Serving:
+    """`async with Serving(settings) as serving:` answers on `serving.port` until the block ends, then drains."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def __aenter__(self) -> "Serving":
+        settings = self._settings
+        self.gateway = Gateway(settings)
+        self._socket = socket.create_server((settings.host, settings.port), backlog=BACKLOG, reuse_port=False)
+        self.port: int = self._socket.getsockname()[1]
+        logging.getLogger("uvicorn.error").handlers = [ServerLog(logging.WARNING)]
+        logging.getLogger("uvicorn.error").propagate = False
+        config = uvicorn.Config(
+            self.gateway,
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=settings.drain_seconds,
+        )
+        self._server = Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Not ready first, then no new connection, then the end of what is in hand."""
+        self.gateway.draining.set()
+        await asyncio.sleep(self._settings.drain_delay_seconds)
+        self._server.should_exit = True
+        await self._task
+        await self.gateway.close()

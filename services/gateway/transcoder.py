@@ -1,0 +1,201 @@
+"""A route at work: one HTTP request becomes one RPC, and its answer one HTTP answer."""
+
+import asyncio
+import mimetypes
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import orjson
+from google.protobuf.message import Message
+
+from kit.channel import Metadata, Peer
+from services.gateway import cookies, problem
+from services.gateway.authentication import Principal
+from services.gateway.binding import Binding
+from services.gateway.contracts import cookies as cookie_fields
+from services.gateway.encoder import encoder
+from services.gateway.errors import ClientGone, ContractInvalid, Draining
+from services.gateway.exchange import Exchange, Header
+from services.gateway.routes import Route
+from services.gateway.settings import Settings
+
+PIECE_BYTES = 256 * 1024
+# A provider's proof of itself goes to the service that can check it.
+WEBHOOK_HEADERS = ("x-webhook-secret", "x-webhook-signature", "stripe-signature", "content-type")
+HEADER_LENGTH_MAX = 2048
+JSON = "application/json"
+EVENTS = "text/event-stream"
+Carry = Callable[[Exchange, list[str], Metadata], Awaitable[None]]
+
+
+class Transcoder:
+    """Compiled once a route."""
+
+    def __init__(self, route: Route, peer: Peer, settings: Settings, draining: asyncio.Event) -> None:
+        self.route, self.method, self._peer = route, route.method, peer
+        self._settings, self._draining = settings, draining
+        self._binding = Binding(route)
+        self._encode = encoder(self.method.output)
+        self._cookies = cookie_fields(self.method.output)
+        self.timeout_seconds = self.method.limits.timeout_seconds or settings.timeout_seconds
+        self.body_bytes_max = self.method.limits.body_bytes_max or settings.body_bytes_max
+        self._carry = self._kind()
+        codec: dict[str, Any] = {
+            "request_serializer": self.method.request.SerializeToString,
+            "response_deserializer": self.method.answer.FromString,
+        }
+        if self.method.takes_stream:
+            self._stub: Any = peer.channel.stream_unary(self.method.path, **codec)
+        elif self.method.answers_stream:
+            self._stub = peer.channel.unary_stream(self.method.path, **codec)
+        else:
+            self._stub = peer.channel.unary_unary(self.method.path, **codec)
+
+    def _kind(self) -> Carry:
+        method = self.method
+        if method.takes_stream:
+            if method.answers_stream or not self._binding.takes_file:
+                raise ContractInvalid(f"{method.path}: only a file can be streamed up, with one answer")
+            return self._upload
+        if method.answers_stream:
+            return self._download if method.answers_file else self._events
+        return self._unary
+
+    async def carry(self, exchange: Exchange, values: list[str], principal: Principal) -> None:
+        """Answers the exchange. Raises what the request is refused for, by the gateway or by the service."""
+        metadata = self._peer.metadata(principal.merchant_id, principal.role, principal.user_id)
+        if principal.role == "webhook":
+            metadata += _proofs(exchange)
+        await self._carry(exchange, values, metadata)
+
+    async def _request(self, exchange: Exchange, values: list[str]) -> Message:
+        body = b""
+        if self._binding.body is not None:
+            body = await exchange.body(self.body_bytes_max, self._settings.body_idle_seconds)
+        return self._binding.request(exchange, values, body)
+
+    async def _unary(self, exchange: Exchange, values: list[str], metadata: Metadata) -> None:
+        request = await self._request(exchange, values)
+        await self._answer(exchange, await self._stub(request, metadata=metadata, timeout=self.timeout_seconds))
+
+    async def _answer(self, exchange: Exchange, answer: Any) -> None:
+        headers = cookies.set_by(answer, self._cookies) if self._cookies else ()
+        status = self.method.success_status
+        if self.method.answers_file:
+            await exchange.answer(status, answer.content_type or "application/octet-stream", answer.data, headers)
+        else:
+            await exchange.answer(status, JSON, orjson.dumps(self._encode(answer)), headers)
+
+    async def _upload(self, exchange: Exchange, values: list[str], metadata: Metadata) -> None:
+        """A body is the service's only once it is here in full: whatever stops it before cancels the RPC.
+
+        An empty piece ends the file, since to a server in Python a call that was cancelled looks, for a moment, like a
+        stream that came to its end.
+        """
+        make = self._binding.first_of_file(exchange, values)
+        call = self._stub(metadata=metadata, timeout=self.timeout_seconds)
+        try:
+            async for piece in exchange.pieces(self.body_bytes_max, self._settings.body_idle_seconds, PIECE_BYTES):
+                if call.done():
+                    break
+                await call.write(make(piece))
+                make = self._binding.more_of_file
+            if not call.done():
+                await call.write(make(b""))
+                await call.done_writing()
+            answer = await call
+        except asyncio.InvalidStateError:
+            # The service ended the call between two writes.
+            answer = await call
+        finally:
+            call.cancel()
+        await self._answer(exchange, answer)
+
+    async def _download(self, exchange: Exchange, values: list[str], metadata: Metadata) -> None:
+        """A failure before the first piece is an error; one after it breaks the connection off, so that half a file
+        never passes for a whole one.
+        """
+        request = await self._request(exchange, values)
+        call = self._stub(request, metadata=metadata, timeout=self.timeout_seconds)
+        gone = asyncio.ensure_future(exchange.gone())
+        try:
+            piece = await _unless(gone, call.read())
+            content_type = getattr(piece, "content_type", "") or "application/octet-stream"
+            await exchange.start(self.method.success_status, content_type, [self._disposition(content_type)])
+            while piece is not grpc.aio.EOF:
+                await exchange.write(piece.data)
+                piece = await _unless(gone, call.read())
+            await exchange.finish()
+        finally:
+            gone.cancel()
+            call.cancel()
+
+    def _disposition(self, content_type: str) -> Header:
+        """The file is named for the last word of the path: `/v1/contacts:export` gives `contacts.csv`."""
+        words = [word for word in self.route.template.partition(":")[0].split("/") if word and "{" not in word]
+        ending = mimetypes.guess_extension(content_type.partition(";")[0].strip()) or ""
+        return b"content-disposition", f'attachment; filename="{words[-1]}{ending}"'.encode("ascii")
+
+    async def _events(self, exchange: Exchange, values: list[str], metadata: Metadata) -> None:
+        """Server-sent events: one for each message, a comment where nothing happens, and `error` where it fails."""
+        request = await self._request(exchange, values)
+        call = self._stub(request, metadata=metadata, timeout=self.timeout_seconds)
+        gone = asyncio.ensure_future(exchange.gone())
+        draining = asyncio.ensure_future(self._draining.wait())
+        read: asyncio.Future[Any] | None = None
+        try:
+            while True:
+                # A read that is given up would end the call: it is kept over the heartbeats.
+                read = read or asyncio.ensure_future(call.read())
+                await asyncio.wait(
+                    (read, gone, draining),
+                    timeout=self._settings.heartbeat_seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if gone.done():
+                    read.add_done_callback(lambda done: done.cancelled() or done.exception())
+                    raise ClientGone
+                if draining.done():
+                    raise Draining
+                message, read = (read.result(), None) if read.done() else (None, read)
+                if not exchange.status:
+                    await exchange.start(self.method.success_status, EVENTS, [(b"x-accel-buffering", b"no")])
+                if message is grpc.aio.EOF:
+                    break
+                await exchange.write(
+                    b": alive\n\n" if message is None else b"data: %b\n\n" % orjson.dumps(self._encode(message))
+                )
+            await exchange.finish()
+        except (grpc.aio.AioRpcError, Draining) as error:
+            if not exchange.status:
+                raise
+            shown = problem.of_refusal(error) if isinstance(error, Draining) else problem.of_rpc(error, self.route)
+            await exchange.write(b"event: error\ndata: %b\n\n" % problem.text(shown[1]))
+            await exchange.finish()
+        finally:
+            for task in (gone, draining, read):
+                if task is not None:
+                    task.cancel()
+            call.cancel()
+
+
+async def _unless(gone: "asyncio.Future[None]", read: Awaitable[Any]) -> Any:
+    """What is read, unless the client goes first. Refuses `ClientGone`."""
+    reading = asyncio.ensure_future(read)
+    await asyncio.wait((reading, gone), return_when=asyncio.FIRST_COMPLETED)
+    if not reading.done():
+        reading.cancel()
+        raise ClientGone
+    return reading.result()
+
+
+def _proofs(exchange: Exchange) -> Metadata:
+    found = ((f"http-{name}", exchange.headers.get(name, "")) for name in WEBHOOK_HEADERS)
+    return tuple(
+        (name, value) for name, value in found if value and len(value) <= HEADER_LENGTH_MAX and _is_visible(value)
+    )
+
+
+def _is_visible(value: str) -> bool:
+    return value.isascii() and value.isprintable()
