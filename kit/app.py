@@ -40,6 +40,8 @@ class Parts:
     servicers: Servicers
     consumers: Sequence[Consumer] = ()
     jobs: Sequence[Job] = ()
+    #: What has to be closed at the end, such as a client of a provider.
+    closers: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 @dataclass
@@ -75,6 +77,8 @@ class Running:
         self._stack.push_async_callback(app.database.close)
         await app.bus.connect()
         self._stack.push_async_callback(app.bus.close)
+        for close in self._parts.closers:
+            self._stack.push_async_callback(close)
         inboxes = [Inbox(app.database, app.bus, app.store, consumer) for consumer in self._parts.consumers]
         relay = Job("relay", Relay(app.database, app.bus, app.store).step, 0.5, app.database.emitted)
         feeds = [Job(inbox.consumer.subject(), inbox.step) for inbox in inboxes]

@@ -44,4 +44,5 @@ def parts(app: App[Settings]) -> Parts:
             Job("expire", Expirer(database, settings.validity_seconds).step, 10.0),
             Job("settle", Settler(database, wallet).step, 1.0, settle),
         ],
+        closers=[mitto.close],
     )

@@ -95,8 +95,8 @@ class ReportStatements(TallyStatements):
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        age = func.now() - parked_reports.c.create_time
-        again = func.now() + func.greatest(text("interval '0.3 seconds'"), age / 2)
+        half_its_age = text("(now() - parked_reports.create_time) / 2")
+        again = func.now() + func.greatest(text("interval '0.3 seconds'"), half_its_age)
         taken = update(parked_reports).where(parked_reports.c.provider_message_id.in_(due.scalar_subquery()))
         found = await self.connection.execute(taken.values(try_time=again).returning(parked_reports))
         return [Report(row.provider_message_id, row.state, row.time, row.error) for row in found]

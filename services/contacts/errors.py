@@ -1,0 +1,75 @@
+"""What the contacts service refuses."""
+
+from kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+
+
+class ContactNotFound(NotFound):
+    """The merchant has no such contact."""
+
+
+class PhoneTaken(AlreadyExists):
+    """The merchant already has a contact with this phone."""
+
+
+class PhoneInvalid(InvalidArgument):
+    """The phone is no valid number, neither with its country code nor as a number of the merchant's country."""
+
+
+class ContactInvalid(InvalidArgument):
+    """A field of the contact is too long or not of its form."""
+
+
+class OptedOut(FailedPrecondition):
+    """The person opted out; a merchant can't undo that."""
+
+
+class AccountsUnavailable(Unavailable):
+    """The merchant's country can't be asked now; write the phone with its country code, or try again."""
+
+
+class ImportNotFound(NotFound):
+    """The merchant has no such import."""
+
+
+class ImportEmpty(InvalidArgument):
+    """The file has no rows."""
+
+
+class ImportBrokenOff(InvalidArgument):
+    """The file broke off before its end; nothing of it was stored."""
+
+
+class ImportTooLarge(InvalidArgument):
+    """The file is too large; import it in parts."""
+
+
+class ImportInvalid(InvalidArgument):
+    """A parameter of the import is too long or not of its form."""
+
+
+class EncodingInvalid(InvalidArgument):
+    """The file is not UTF-8; save it as CSV UTF-8."""
+
+
+class HeaderInvalid(InvalidArgument):
+    """The first line of the file does not name its columns as they are needed."""
+
+
+class DuplicateColumn(InvalidArgument):
+    """Two columns of the file mean the same."""
+
+
+class AudienceInvalid(InvalidArgument):
+    """The audience selects nobody: it names no selection."""
+
+
+class FieldUnknown(InvalidArgument):
+    """There is no such merge field."""
+
+
+class AudiencePageSizeInvalid(InvalidArgument):
+    """The page size is out of bounds."""
+
+
+class TooManyPhones(InvalidArgument):
+    """There are too many phones in one call."""

@@ -1,0 +1,164 @@
+"""The work on stored files: one import a turn, a page a transaction, so that a crash resumes at the last page."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime
+
+import structlog
+
+from astronote.contacts.v1.contacts_pb2 import ImportContactsRequest
+from kit.store import Database
+from services.contacts import sheet
+from services.contacts.columns import Header
+from services.contacts.countries import Countries
+from services.contacts.errors import AccountsUnavailable
+from services.contacts.phones import CountryNeeded
+from services.contacts.rows import Reader
+from services.contacts.store_imports import Counts, ImportsStore, LeaseLost, Work
+from services.contacts.suppression import PhoneHash
+from services.contacts.upload import CHUNK_BYTES
+
+LEASE_SECONDS = 60
+# A turn is about two seconds of work; then the next merchant's file has its turn.
+PAGES_PER_TURN = 8
+ATTEMPTS_MAX = 20
+PAUSE_SECONDS = 5
+# Longer than any upload may take.
+STALE_SECONDS = 86_400
+TRIED = f"The file could not be imported; it was tried {ATTEMPTS_MAX} times."
+log = structlog.get_logger()
+
+
+class Importing:
+    """The job. Any number of processes may run it."""
+
+    def __init__(self, database: Database, countries: Countries, hashed: PhoneHash) -> None:
+        self._database, self._countries, self._hashed = database, countries, hashed
+
+    async def step(self) -> bool:
+        """Gives one import a turn; false when there is none to do."""
+        lease_id = str(uuid.uuid4())
+        async with ImportsStore.open_pipeline(self._database) as store:
+            work = await store.claim(lease_id, LEASE_SECONDS)
+        if work is None:
+            return False
+        if work["attempts"] > ATTEMPTS_MAX:
+            await self._fail(work, TRIED)
+            return True
+        pause_seconds, is_excused = 0, False
+        try:
+            await self._turn(work)
+        except LeaseLost:
+            log.warning("lease lost", import_id=work["id"])
+        except AccountsUnavailable:
+            # The file waits for the merchant's country.
+            pause_seconds, is_excused = PAUSE_SECONDS, True
+        except asyncio.CancelledError:
+            is_excused = True
+            raise
+        finally:
+            async with ImportsStore.open_pipeline(self._database) as store:
+                await store.release(work["id"], lease_id, pause_seconds, is_excused=is_excused)
+        return True
+
+    async def _turn(self, work: Work) -> None:
+        file = _File(self._database, work)
+        country = ""
+        for _ in range(PAGES_PER_TURN):
+            window = await file.window()
+            try:
+                page, staged = await self._read(work, file, window, country)
+            except CountryNeeded:
+                country = await self._countries.of(work["merchant_id"])
+                continue
+            except sheet.Unreadable as unreadable:
+                await self._fail(work, str(unreadable))
+                return
+            is_last = await self._write(work, file, page, staged)
+            if is_last:
+                return
+
+    async def _read(self, work: Work, file: "_File", window: bytes, country: str) -> tuple[sheet.Page, bytes]:
+        """In a thread: the event loop answers other calls meanwhile."""
+        header = Header(work["headers"], work["columns"], work["delimiter"])
+        is_update = work["on_duplicate"] == ImportContactsRequest.UPDATE
+        reader = Reader(header, country=country, today=datetime.now(UTC).date(), is_update=is_update)
+
+        def read() -> tuple[sheet.Page, bytes]:
+            page = sheet.page(window, file.row + 1, work["delimiter"], reader, is_last=file.is_at_end(window))
+            return page, page.staged(self._hashed)
+
+        return await asyncio.to_thread(read)
+
+    async def _write(self, work: Work, file: "_File", page: sheet.Page, staged: bytes) -> bool:
+        is_update = work["on_duplicate"] == ImportContactsRequest.UPDATE
+        is_last = file.is_last(page)
+        async with ImportsStore.open_pipeline(self._database) as store:
+            await store.hold(work["id"], work["lease_id"])
+            created = await store.write(work, staged, is_update=is_update) if page.people else 0
+            if page.rejects:
+                await store.reject(work, page.rejects)
+            there = len(page.people) - created + page.repeated
+            counts = Counts(
+                received=page.received,
+                created=created,
+                updated=there if is_update else 0,
+                skipped=0 if is_update else there,
+                rejected=len(page.rejects),
+            )
+            await store.advance(work["id"], counts, page, LEASE_SECONDS, is_last=is_last)
+            if is_last:
+                await store.discard(work["id"])
+        file.advance(page)
+        return is_last
+
+    async def _fail(self, work: Work, failure: str) -> None:
+        async with ImportsStore.open_pipeline(self._database) as store:
+            await store.hold(work["id"], work["lease_id"])
+            await store.fail(work["id"], failure)
+            await store.discard(work["id"])
+
+
+class Sweeping:
+    """Drops what aborted uploads left, where the process that took them could not."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def step(self) -> bool:
+        async with ImportsStore.open_pipeline(self._database) as store:
+            await store.discard_stale(STALE_SECONDS)
+        return False
+
+
+class _File:
+    """Reads a stored file from its cursor on; holds at most two chunks."""
+
+    def __init__(self, database: Database, work: Work) -> None:
+        self._database, self._id = database, work["id"]
+        self._size_bytes: int = work["size_bytes"]
+        self.cursor_bytes: int = work["cursor_bytes"]
+        self.row: int = work["cursor_row"]
+        self._held = b""
+
+    async def window(self) -> bytes:
+        """From the cursor, as much as a page may need or as there is."""
+        end_bytes = self.cursor_bytes + len(self._held)
+        if len(self._held) < sheet.WINDOW_BYTES and end_bytes < self._size_bytes:
+            # The first read begins within a chunk, the later ones at the next.
+            number, skipped = divmod(end_bytes, CHUNK_BYTES)
+            async with ImportsStore.open_pipeline(self._database) as store:
+                read = await store.chunks(self._id, number, 2 if skipped else 1)
+            self._held += read[skipped:]
+        return self._held[: sheet.WINDOW_BYTES]
+
+    def is_at_end(self, window: bytes) -> bool:
+        return self.cursor_bytes + len(window) >= self._size_bytes
+
+    def is_last(self, page: sheet.Page) -> bool:
+        return self.cursor_bytes + page.size_bytes >= self._size_bytes
+
+    def advance(self, page: sheet.Page) -> None:
+        self._held = self._held[page.size_bytes :]
+        self.cursor_bytes += page.size_bytes
+        self.row += page.rows

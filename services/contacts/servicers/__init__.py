@@ -1,0 +1,1 @@
+"""The RPCs of contacts, a module a proto service."""

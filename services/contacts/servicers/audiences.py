@@ -1,0 +1,113 @@
+"""The RPCs of the audiences: who may be texted, and who may not any more."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from astronote.contacts.v1 import contacts_pb2 as pb
+from astronote.contacts.v1 import contacts_pb2_grpc as rpc
+from astronote.contacts.v1.audience_pb2 import Audience
+from astronote.contacts.v1.events_pb2 import ConsentWithdrawn
+from kit import caller
+from kit.store import Database
+from services.contacts import phones
+from services.contacts.errors import (
+    AudienceInvalid,
+    AudiencePageSizeInvalid,
+    ContactInvalid,
+    FieldUnknown,
+    PhoneInvalid,
+    TooManyPhones,
+)
+from services.contacts.fields import ATTRIBUTE_NAME_LENGTH_MAX, TOO_LONG
+from services.contacts.search import CONTROL
+from services.contacts.store import WITHDRAWN
+from services.contacts.store_audiences import ATTRIBUTE, MERGE_FIELDS, AudiencesStore
+from services.contacts.suppression import PhoneHash
+
+PAGE_SIZE_MAX = 10_000
+# A page that grows beyond this is sent as two; a message holds 16 MiB.
+PAGE_BYTES_MAX = 8 * 1024 * 1024
+PHONES_MAX = 10_000
+FIELDS_MAX = 60
+SOURCE_LENGTH_MAX = 100
+Context = Any
+
+
+class Audiences(rpc.AudiencesServiceServicer):
+    def __init__(self, database: Database, hashed: PhoneHash) -> None:
+        self._database, self._hashed = database, hashed
+
+    async def CountAudience(self, request: pb.CountAudienceRequest, context: Context) -> pb.CountAudienceResponse:
+        _check(request.audience)
+        async with AudiencesStore.open(self._database, caller.merchant_id()) as store:
+            return pb.CountAudienceResponse(count=await store.count())
+
+    async def StreamAudience(
+        self, request: pb.StreamAudienceRequest, context: Context
+    ) -> AsyncIterator[pb.AudiencePage]:
+        _check(request.audience)
+        _check_fields(request.fields)
+        if not 0 < request.page_size <= PAGE_SIZE_MAX:
+            raise AudiencePageSizeInvalid(field="page_size", size_max=PAGE_SIZE_MAX)
+        if request.after_phone and not phones.is_e164(request.after_phone):
+            raise PhoneInvalid(field="after_phone")
+        # One snapshot for all pages, though it stays open while the reader reads (docs/adr): an opt-out that comes
+        # meanwhile is the sender's to ask for, just before it submits.
+        async with AudiencesStore.open_snapshot(self._database, caller.merchant_id()) as store:
+            async for rows in store.members(request.fields, request.after_phone, request.page_size):
+                for page in _bounded(rows):
+                    yield page
+
+    async def FilterTextable(self, request: pb.FilterTextableRequest, context: Context) -> pb.FilterTextableResponse:
+        if len(request.phones) > PHONES_MAX:
+            raise TooManyPhones(field="phones", phones_max=PHONES_MAX)
+        if any(not phones.is_e164(phone) for phone in request.phones):
+            raise PhoneInvalid(field="phones")
+        async with AudiencesStore.open(self._database, caller.merchant_id()) as store:
+            return pb.FilterTextableResponse(refused_phones=await store.refused(request.phones))
+
+    async def WithdrawConsent(self, request: pb.WithdrawConsentRequest, context: Context) -> pb.WithdrawConsentResponse:
+        if not phones.is_e164(request.phone):
+            raise PhoneInvalid(field="phone")
+        if len(request.source) > SOURCE_LENGTH_MAX or CONTROL.search(request.source):
+            raise ContactInvalid(field="source", problem=TOO_LONG)
+        phone_hash = self._hashed(request.phone)
+        async with AudiencesStore.open(self._database, caller.merchant_id()) as store:
+            # The contact first and the suppression second: see store_imports.py.
+            contact_id = await store.unsubscribe(request.phone)
+            changed = await store.suppress(phone_hash, request.source)
+            if changed:
+                await store.note_consent(WITHDRAWN, contact_id, phone_hash, request.source)
+                event = ConsentWithdrawn(merchant_id=store.merchant_id, phone=request.phone, source=request.source)
+                await store.emit(event)
+        return pb.WithdrawConsentResponse(changed=changed)
+
+
+def _bounded(rows: list[tuple[Any, ...]]) -> Iterator[pb.AudiencePage]:
+    page = pb.AudiencePage()
+    add = page.members.add
+    for contact_id, phone, *values in rows:
+        add(contact_id=contact_id, phone=phone, values=values)
+    if len(rows) > 1 and page.ByteSize() > PAGE_BYTES_MAX:
+        middle = len(rows) // 2
+        yield from _bounded(rows[:middle])
+        yield from _bounded(rows[middle:])
+    else:
+        yield page
+
+
+def _check(audience: Audience) -> None:
+    """Refuses `AudienceInvalid`."""
+    if not audience.all:
+        raise AudienceInvalid(field="audience")
+
+
+def _check_fields(fields: Any) -> None:
+    """Refuses `FieldUnknown`."""
+    if len(fields) > FIELDS_MAX:
+        raise FieldUnknown(field="fields", fields_max=FIELDS_MAX)
+    for field in fields:
+        name = field.removeprefix(ATTRIBUTE)
+        is_attribute = field.startswith(ATTRIBUTE) and 0 < len(name) <= ATTRIBUTE_NAME_LENGTH_MAX
+        if field not in MERGE_FIELDS and (not is_attribute or CONTROL.search(name)):
+            raise FieldUnknown(field="fields", name=field[:100], known=", ".join([*MERGE_FIELDS, ATTRIBUTE + "<name>"]))

@@ -1,0 +1,119 @@
+"""The RPCs of the book: check, open one transaction, answer."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.empty_pb2 import Empty
+
+from astronote.contacts.v1 import contacts_pb2 as pb
+from astronote.contacts.v1 import contacts_pb2_grpc as rpc
+from astronote.contacts.v1.events_pb2 import ConsentWithdrawn
+from kit import caller, pages, rows
+from kit.store import Database
+from services.contacts import contact, export, fields, search
+from services.contacts.countries import Countries
+from services.contacts.errors import ContactInvalid, OptedOut
+from services.contacts.store import GRANTED, WITHDRAWN, ContactsStore
+from services.contacts.suppression import PhoneHash
+
+SOURCE = "merchant"
+EXPORT_PAGE_SIZE = 500
+Context = Any
+
+
+class Contacts(rpc.ContactsServiceServicer):
+    def __init__(self, database: Database, countries: Countries, hashed: PhoneHash) -> None:
+        self._database, self._countries, self._hashed = database, countries, hashed
+
+    async def CreateContact(self, request: pb.CreateContactRequest, context: Context) -> pb.Contact:
+        if request.contact.subscription == pb.Contact.SUBSCRIPTION_UNSPECIFIED:
+            request.contact.subscription = pb.Contact.SUBSCRIBED
+        values = await self._values(request.contact, contact.WRITABLE)
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            if await store.suppressed(values["phone_hash"]):
+                values["subscription"] = pb.Contact.UNSUBSCRIBED
+            created = await store.create(values | _search(pb.Contact(), values))
+            if created.subscription == pb.Contact.SUBSCRIBED:
+                await store.note_consent(GRANTED, created.id, values["phone_hash"], SOURCE)
+            else:
+                await self._withdraw(store, created)
+        return created
+
+    async def GetContact(self, request: pb.GetContactRequest, context: Context) -> pb.Contact:
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            return await store.get(request.id)
+
+    async def ListContacts(self, request: pb.ListContactsRequest, context: Context) -> pb.ListContactsResponse:
+        limit = pages.size(request.page_size)
+        after = pages.after(request.page_token, lambda token: str(UUID(token)))
+        if request.subscription not in pb.Contact.Subscription.values():
+            raise ContactInvalid(field="subscription", problem=fields.INVALID)
+        if search.CONTROL.search(request.tag):
+            raise ContactInvalid(field="tag", problem=fields.INVALID)
+        patterns = search.patterns(request.q) if request.q else []
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            found = await store.page(after, limit, patterns, request.subscription, request.tag)
+        token = pages.token(found, limit, lambda item: item.id)
+        return pb.ListContactsResponse(contacts=found, next_page_token=token)
+
+    async def UpdateContact(self, request: pb.UpdateContactRequest, context: Context) -> pb.Contact:
+        named = rows.paths(request.update_mask, request.contact, frozenset(contact.WRITABLE))
+        values = await self._values(request.contact, named)
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            before = await store.locked(request.contact.id)
+            wanted = values.get("subscription", before.subscription)
+            phone_hash = values.get("phone_hash") or self._hashed(before.phone)
+            if await store.suppressed(phone_hash):
+                if values.get("subscription") == pb.Contact.SUBSCRIBED:
+                    raise OptedOut(field="contact.subscription")
+                wanted = pb.Contact.UNSUBSCRIBED
+            changes = values | {"subscription": wanted} | _search(before, values)
+            after = await store.update(before.id, changes)
+            if values.get("subscription") == pb.Contact.UNSUBSCRIBED:
+                await self._withdraw(store, after)
+            elif before.subscription != pb.Contact.SUBSCRIBED and after.subscription == pb.Contact.SUBSCRIBED:
+                await store.note_consent(GRANTED, after.id, phone_hash, SOURCE)
+        return after
+
+    async def DeleteContact(self, request: pb.DeleteContactRequest, context: Context) -> Empty:
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            await store.delete(request.id)
+        return Empty()
+
+    async def ExportContacts(self, request: pb.ExportContactsRequest, context: Context) -> AsyncIterator[HttpBody]:
+        async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
+            sheet = export.Sheet(await store.attribute_names())
+            async for page in store.everybody(EXPORT_PAGE_SIZE):
+                for person in page:
+                    sheet.write(person)
+                if sheet.is_piece():
+                    yield HttpBody(content_type=export.CONTENT_TYPE, data=sheet.taken())
+        yield HttpBody(content_type=export.CONTENT_TYPE, data=sheet.taken())
+
+    async def _withdraw(self, store: ContactsStore, person: pb.Contact) -> None:
+        """A merchant's own word that this person is not to be texted counts like the person's."""
+        phone_hash = self._hashed(person.phone)
+        if await store.suppress(phone_hash, SOURCE):
+            await store.note_consent(WITHDRAWN, person.id, phone_hash, SOURCE)
+            await store.emit(ConsentWithdrawn(merchant_id=store.merchant_id, phone=person.phone, source=SOURCE))
+
+    async def _values(self, person: pb.Contact, paths: tuple[str, ...] | list[str]) -> dict[str, Any]:
+        """Column values of the named fields. Refuses `ContactInvalid`, `PhoneInvalid`, `AccountsUnavailable`."""
+        values = contact.values(person, paths, _today())
+        if "phone" in paths:
+            phone = await self._countries.normalized(person.phone, caller.merchant_id())
+            values |= {"phone": phone, "phone_hash": self._hashed(phone)}
+        return values
+
+
+def _search(before: pb.Contact, values: dict[str, Any]) -> dict[str, str]:
+    """What the contact will be found by once the values are written."""
+    parts = [values.get(name, getattr(before, name)) for name in ("first_name", "last_name", "phone", "email")]
+    return {"search": search.search_text(*parts)}
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

@@ -1,0 +1,145 @@
+"""SQL of the book: contacts, suppressions, consents."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import Select, delete, exists, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
+
+from astronote.contacts.v1.contacts_pb2 import Contact
+from kit import rows
+from kit.store import Database, Store
+from services.contacts.errors import ContactNotFound, PhoneTaken
+from services.contacts.tables import consents, contacts, metadata, suppressions
+
+SHOWN = rows.columns(Contact, contacts)
+GRANTED, WITHDRAWN = "GRANTED", "WITHDRAWN"
+
+
+class ContactsStore(Store):
+    """One transaction over the book."""
+
+    metadata = metadata
+
+    @classmethod
+    @asynccontextmanager
+    async def open_snapshot(cls, database: Database, merchant_id: str) -> AsyncIterator[Self]:
+        """A merchant's transaction that only reads, and sees the book as it was at its begin.
+
+        It lives as long as the caller reads, so one who stands still for a minute is cut off.
+        """
+        engine = database.merchants.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        async with cls._transaction(database, engine, str(UUID(merchant_id))) as store:
+            await store.connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '60s'"))
+            yield store
+
+    async def create(self, values: dict[str, Any]) -> Contact:
+        """Refuses `PhoneTaken`."""
+        return await self._written(insert(contacts).values(values | {"merchant_id": self.merchant_id}), values)
+
+    async def get(self, id: str) -> Contact:
+        """Refuses `ContactNotFound`."""
+        return self._found(await self.connection.execute(select(*SHOWN).where(*self._mine(id))), id)
+
+    async def locked(self, id: str) -> Contact:
+        """The contact, which nobody else changes until this transaction ends. Refuses `ContactNotFound`."""
+        query = select(*SHOWN).where(*self._mine(id)).with_for_update()
+        return self._found(await self.connection.execute(query), id)
+
+    async def page(
+        self, after: str | None, limit: int, patterns: list[str], subscription: int, tag: str
+    ) -> list[Contact]:
+        """In the order of their ids."""
+        query = self._book().order_by(contacts.c.id).limit(limit)
+        query = query.where(*(contacts.c.search.like(pattern) for pattern in patterns))
+        if after:
+            query = query.where(contacts.c.id > after)
+        if subscription:
+            query = query.where(contacts.c.subscription == subscription)
+        if tag:
+            query = query.where(contacts.c.tags.contains([tag]))
+        return [rows.message(Contact, row) for row in await self.connection.execute(query)]
+
+    async def update(self, id: str, values: dict[str, Any]) -> Contact:
+        """Refuses `PhoneTaken`, `ContactNotFound`."""
+        statement = update(contacts).where(*self._mine(id)).values(values | {"update_time": func.now()})
+        return await self._written(statement, values, id)
+
+    async def delete(self, id: str) -> None:
+        """Refuses `ContactNotFound`."""
+        result = await self.connection.execute(delete(contacts).where(*self._mine(id)))
+        if not result.rowcount:
+            raise ContactNotFound(id=id)
+
+    async def suppressed(self, phone_hash: bytes) -> bool:
+        query = select(exists().where(*self._suppression(phone_hash)))
+        return bool((await self.connection.execute(query)).scalar_one())
+
+    async def suppress(self, phone_hash: bytes, source: str) -> bool:
+        """False when the phone is suppressed already."""
+        row = {"merchant_id": self.merchant_id, "phone_hash": phone_hash, "source": source}
+        result = await self.connection.execute(upsert(suppressions).values(row).on_conflict_do_nothing())
+        return bool(result.rowcount)
+
+    async def unsubscribe(self, phone: str) -> str | None:
+        """Takes the contact with this phone out of every audience; its id, where there is one."""
+        statement = (
+            update(contacts)
+            .where(contacts.c.merchant_id == self.merchant_id, contacts.c.phone == phone)
+            .values(subscription=Contact.UNSUBSCRIBED, update_time=func.now())
+            .returning(contacts.c.id)
+        )
+        contact_id: str | None = (await self.connection.execute(statement)).scalar_one_or_none()
+        return contact_id
+
+    async def note_consent(self, event: str, contact_id: str | None, phone_hash: bytes, source: str) -> None:
+        """Adds a row to the ledger of consents."""
+        row = {"contact_id": contact_id, "phone_hash": phone_hash, "event": event, "source": source, "wording": ""}
+        await self.connection.execute(insert(consents).values(row | {"merchant_id": self.merchant_id}))
+
+    async def attribute_names(self) -> list[str]:
+        """Of all contacts, sorted."""
+        names = select(func.jsonb_object_keys(contacts.c.attributes)).where(contacts.c.merchant_id == self.merchant_id)
+        return sorted(set((await self.connection.execute(names.distinct())).scalars()))
+
+    async def everybody(self, page_size: int) -> AsyncIterator[list[Contact]]:
+        """The whole book in the order of the phones, in pages of one cursor."""
+        query = self._book().order_by(contacts.c.phone)
+        result = await self.connection.stream(query.execution_options(yield_per=page_size))
+        async for page in result.partitions():
+            yield [rows.message(Contact, row) for row in page]
+
+    def _book(self) -> Select[Any]:
+        return select(*SHOWN).where(contacts.c.merchant_id == self.merchant_id)
+
+    def _mine(self, id: str) -> tuple[Any, ...]:
+        return contacts.c.merchant_id == self.merchant_id, contacts.c.id == _uuid(id)
+
+    def _suppression(self, phone_hash: bytes) -> tuple[Any, ...]:
+        return suppressions.c.merchant_id == self.merchant_id, suppressions.c.phone_hash == phone_hash
+
+    async def _written(self, statement: Any, values: dict[str, Any], id: str = "") -> Contact:
+        try:
+            result = await self.connection.execute(statement.returning(*SHOWN))
+        except IntegrityError as error:
+            if "contacts_phone_key" not in str(error.orig):
+                raise
+            raise PhoneTaken(field="contact.phone", phone=values["phone"]) from error
+        return self._found(result, id)
+
+    def _found(self, result: Any, id: str) -> Contact:
+        row = result.one_or_none()
+        if row is None:
+            raise ContactNotFound(id=id)
+        return rows.message(Contact, row)
+
+
+def _uuid(id: str) -> str:
+    """What is no UUID is nobody's id."""
+    try:
+        return str(UUID(id))
+    except ValueError as error:
+        raise ContactNotFound(id=id[:40]) from error

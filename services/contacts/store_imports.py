@@ -1,0 +1,259 @@
+"""SQL of the imports: uploads, pages, rejects.
+
+Locks are taken in one order, contacts by phone and then suppressions, so that an import and a STOP never wait for
+each other in a circle.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import RowMapping, delete, func, insert, select, text, update
+
+from astronote.contacts.v1.contacts_pb2 import Import, ImportReject
+from kit import rows
+from kit.store import Store
+from services.contacts.errors import ImportNotFound
+from services.contacts.sheet import Page, Reject
+from services.contacts.tables import import_chunks, import_rejects, imports, metadata
+
+SHOWN = rows.columns(Import, imports)
+SHOWN_REJECT = rows.columns(ImportReject, import_rejects)
+# The same array that the index `imports_open_idx` names, so that the planner sees that it fits.
+OPEN = text("state = ANY (ARRAY['PENDING'::text, 'RUNNING'::text])")
+
+STAGED = """
+CREATE TEMPORARY TABLE IF NOT EXISTS staged (
+    phone text, phone_hash bytea, email text, first_name text, last_name text, gender text, birthday text,
+    language text, time_zone text, tags text, attributes jsonb, search text, unsubscribed boolean
+) ON COMMIT DELETE ROWS
+"""
+KEEP = "NOTHING"
+# Where the file has opt-outs, they count for those whom the book had, too.
+KEEP_BUT_UNSUBSCRIBE = """UPDATE SET subscription = excluded.subscription, update_time = now()
+    WHERE excluded.subscription = 'UNSUBSCRIBED' AND contacts.subscription <> 'UNSUBSCRIBED'
+"""
+# Filled cells overwrite; the search text is put together part by part (search.py).
+OVERWRITE = """UPDATE SET
+    email = coalesce(nullif(excluded.email, ''), contacts.email),
+    first_name = coalesce(nullif(excluded.first_name, ''), contacts.first_name),
+    last_name = coalesce(nullif(excluded.last_name, ''), contacts.last_name),
+    gender = coalesce(nullif(excluded.gender, 'GENDER_UNSPECIFIED'), contacts.gender),
+    birthday = coalesce(excluded.birthday, contacts.birthday),
+    language = coalesce(nullif(excluded.language, ''), contacts.language),
+    time_zone = coalesce(nullif(excluded.time_zone, ''), contacts.time_zone),
+    tags = CASE WHEN cardinality(excluded.tags) > 0 THEN excluded.tags ELSE contacts.tags END,
+    attributes = contacts.attributes || excluded.attributes,
+    subscription = CASE excluded.subscription WHEN 'UNSUBSCRIBED' THEN 'UNSUBSCRIBED' ELSE contacts.subscription END,
+    search = concat_ws(E'\\x1f',
+        coalesce(nullif(split_part(excluded.search, E'\\x1f', 1), ''), split_part(contacts.search, E'\\x1f', 1)),
+        coalesce(nullif(split_part(excluded.search, E'\\x1f', 2), ''), split_part(contacts.search, E'\\x1f', 2)),
+        split_part(contacts.search, E'\\x1f', 3),
+        coalesce(nullif(split_part(excluded.search, E'\\x1f', 4), ''), split_part(contacts.search, E'\\x1f', 4))),
+    update_time = now()
+"""
+WRITE = """
+WITH written AS (
+    INSERT INTO contacts (merchant_id, phone, phone_hash, email, first_name, last_name, gender, birthday, language,
+                          time_zone, tags, attributes, subscription, search)
+    SELECT cast(:merchant_id AS uuid), staged.phone, staged.phone_hash, email, first_name, last_name,
+           coalesce(nullif(gender, ''), 'GENDER_UNSPECIFIED'), cast(nullif(birthday, '') AS date), language, time_zone,
+           string_to_array(tags, E'\\x1f'), attributes,
+           CASE WHEN unsubscribed OR (
+               SELECT true FROM suppressions
+               WHERE merchant_id = cast(:merchant_id AS uuid) AND suppressions.phone_hash = staged.phone_hash
+           ) THEN 'UNSUBSCRIBED' ELSE 'SUBSCRIBED' END,
+           search
+    FROM staged ORDER BY phone
+    ON CONFLICT (merchant_id, phone) DO {on_conflict}
+    RETURNING id, phone_hash, subscription, xmax = 0 AS is_new
+), granted AS (
+    INSERT INTO consents (merchant_id, contact_id, phone_hash, event, source, wording)
+    SELECT cast(:merchant_id AS uuid), id, phone_hash, 'GRANTED', :source, :wording
+    FROM written WHERE is_new AND subscription = 'SUBSCRIBED'
+)
+SELECT count(*) FROM written WHERE is_new
+"""
+# The opt-outs that a file brings along, after the contacts are written.
+SUPPRESS = """
+WITH suppressed AS (
+    INSERT INTO suppressions (merchant_id, phone_hash, source)
+    SELECT cast(:merchant_id AS uuid), phone_hash, 'import' FROM staged WHERE unsubscribed ORDER BY phone
+    ON CONFLICT DO NOTHING
+    RETURNING phone_hash
+)
+INSERT INTO consents (merchant_id, contact_id, phone_hash, event, source, wording)
+SELECT cast(:merchant_id AS uuid),
+       (SELECT id FROM contacts WHERE merchant_id = cast(:merchant_id AS uuid) AND contacts.phone = staged.phone),
+       phone_hash, 'WITHDRAWN', 'import', ''
+FROM suppressed JOIN staged USING (phone_hash)
+"""
+
+
+# An import in hand: its row.
+Work: TypeAlias = RowMapping
+
+
+class LeaseLost(Exception):
+    """Another worker has the import now."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a page came to."""
+
+    received: int
+    created: int
+    updated: int
+    skipped: int
+    rejected: int
+
+
+class ImportsStore(Store):
+    """One transaction over the imports."""
+
+    metadata = metadata
+
+    async def add_chunk(self, import_id: str, number: int, data: bytes) -> None:
+        row = {"import_id": import_id, "number": number, "data": data, "merchant_id": self.merchant_id}
+        await self.connection.execute(insert(import_chunks).values(row))
+
+    async def add(self, values: dict[str, Any]) -> Import:
+        """Makes the import of an upload that is complete; from now on a worker may take it."""
+        row = values | {"merchant_id": self.merchant_id, "state": Import.PENDING}
+        result = await self.connection.execute(insert(imports).values(row).returning(*SHOWN))
+        return rows.message(Import, result.one())
+
+    async def discard(self, import_id: str) -> None:
+        """Drops the chunks of an upload or of a file that was read."""
+        await self.connection.execute(delete(import_chunks).where(import_chunks.c.import_id == import_id))
+
+    async def discard_stale(self, age_seconds: int) -> int:
+        """Drops the chunks of uploads that never became an import."""
+        old = func.now() - text(f"interval '{age_seconds} seconds'")
+        known = select(imports.c.id).where(imports.c.id == import_chunks.c.import_id).exists()
+        result = await self.connection.execute(
+            delete(import_chunks).where(import_chunks.c.create_time < old).where(~known)
+        )
+        return result.rowcount
+
+    async def get(self, id: str) -> Import:
+        """Refuses `ImportNotFound`."""
+        query = select(*SHOWN).where(imports.c.id == _uuid(id), imports.c.merchant_id == self.merchant_id)
+        row = (await self.connection.execute(query)).one_or_none()
+        if row is None:
+            raise ImportNotFound(id=id)
+        return rows.message(Import, row)
+
+    async def rejects(self, id: str, after: int, limit: int) -> list[ImportReject]:
+        """In the order of the file."""
+        query = (
+            select(*SHOWN_REJECT)
+            .where(import_rejects.c.import_id == id, import_rejects.c.merchant_id == self.merchant_id)
+            .where(import_rejects.c.row > after)
+            .order_by(import_rejects.c.row)
+            .limit(limit)
+        )
+        return [rows.message(ImportReject, row) for row in await self.connection.execute(query)]
+
+    async def claim(self, lease_id: str, lease_seconds: int) -> Work | None:
+        """The open import that waited longest, for this worker alone until the lease runs out."""
+        free = (
+            select(imports.c.id)
+            .where(OPEN, imports.c.lease_expire_time <= func.now())
+            .order_by(imports.c.lease_expire_time)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        claimed = (
+            update(imports)
+            .where(imports.c.id == free.scalar_subquery())
+            .values(
+                state=Import.RUNNING,
+                lease_id=lease_id,
+                lease_expire_time=_in(lease_seconds),
+                attempts=imports.c.attempts + 1,
+            )
+            .returning(*imports.c)
+        )
+        return (await self.connection.execute(claimed)).mappings().one_or_none()
+
+    async def hold(self, id: str, lease_id: str) -> None:
+        """Keeps others from the import until this transaction ends. Raises `LeaseLost`."""
+        query = select(imports.c.id).where(imports.c.id == id, imports.c.lease_id == lease_id).with_for_update()
+        if (await self.connection.execute(query)).one_or_none() is None:
+            raise LeaseLost
+
+    async def chunks(self, id: str, first: int, count: int) -> bytes:
+        """The data of `count` chunks from the first on, as far as there are that many."""
+        query = (
+            select(import_chunks.c.data)
+            .where(import_chunks.c.import_id == id, import_chunks.c.number.between(first, first + count - 1))
+            .order_by(import_chunks.c.number)
+        )
+        return b"".join((await self.connection.execute(query)).scalars())
+
+    async def write(self, work: Work, staged: bytes, *, is_update: bool) -> int:
+        """Brings a page of people into the merchant's book; how many of them are new."""
+        await self.connection.execute(text(STAGED))
+        await self._copy("COPY staged FROM STDIN", staged)
+        merchant = {"merchant_id": work["merchant_id"]}
+        consent = {"source": work["consent_source"], "wording": work["consent_wording"]}
+        has_opt_outs = "subscription" in work["columns"]
+        on_conflict = OVERWRITE if is_update else KEEP_BUT_UNSUBSCRIBE if has_opt_outs else KEEP
+        statement = text(WRITE.format(on_conflict=on_conflict))
+        created = (await self.connection.execute(statement, merchant | consent)).scalar_one()
+        if has_opt_outs:
+            await self.connection.execute(text(SUPPRESS), merchant)
+        return int(created)
+
+    async def reject(self, work: Work, rejects: list[Reject]) -> None:
+        cursor = (await self._driver()).cursor()
+        statement = 'COPY import_rejects (import_id, merchant_id, "row", "column", value, reason) FROM STDIN'
+        async with cursor, cursor.copy(statement) as copy:
+            for found in rejects:
+                row = (work["id"], work["merchant_id"], found.row, found.column, found.value, found.reason)
+                await copy.write_row(row)
+
+    async def advance(self, id: str, counts: Counts, page: Page, lease_seconds: int, *, is_last: bool) -> None:
+        """Counts a page and moves the cursor behind it. The last one ends the import."""
+        changes: dict[str, Any] = {name: imports.c[name] + number for name, number in vars(counts).items()}
+        changes |= {"cursor_bytes": imports.c.cursor_bytes + page.size_bytes}
+        changes |= {"cursor_row": imports.c.cursor_row + page.rows, "attempts": 0}
+        changes |= {"lease_expire_time": _in(lease_seconds)}
+        if is_last:
+            changes |= {"state": Import.DONE, "finish_time": func.now(), "lease_id": None}
+        await self.connection.execute(update(imports).where(imports.c.id == id).values(changes))
+
+    async def fail(self, id: str, failure: str) -> None:
+        changes = {"state": Import.FAILED, "failure": failure, "finish_time": func.now(), "lease_id": None}
+        await self.connection.execute(update(imports).where(imports.c.id == id).values(changes))
+
+    async def release(self, id: str, lease_id: str, pause_seconds: int = 0, *, is_excused: bool = False) -> None:
+        """Ends a turn; the import is at the end of the queue again. An excused turn does not count as an attempt."""
+        changes: dict[str, Any] = {"lease_id": None, "lease_expire_time": _in(pause_seconds)}
+        if is_excused:
+            changes["attempts"] = 0
+        mine = imports.c.id == id, imports.c.lease_id == lease_id
+        await self.connection.execute(update(imports).where(*mine).values(changes))
+
+    async def _copy(self, statement: str, data: bytes) -> None:
+        cursor = (await self._driver()).cursor()
+        async with cursor, cursor.copy(statement) as copy:
+            await copy.write(data)
+
+    async def _driver(self) -> psycopg.AsyncConnection[Any]:
+        return cast("psycopg.AsyncConnection[Any]", (await self.connection.get_raw_connection()).driver_connection)
+
+
+def _in(seconds: int) -> Any:
+    return func.now() + text(f"interval '{seconds} seconds'")
+
+
+def _uuid(id: str) -> str:
+    """What is no UUID is nobody's id."""
+    try:
+        return str(UUID(id))
+    except ValueError as error:
+        raise ImportNotFound(id=id[:40]) from error

@@ -1,0 +1,135 @@
+"""The schema. Columns are named like the fields of their messages, so that a row is its message."""
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, JSONB
+from sqlalchemy.schema import Identity
+
+from astronote.contacts.v1.contacts_pb2 import Contact, Import, ImportContactsRequest
+from kit.rows import DateText, EnumName
+from kit.store import kit_tables
+
+metadata = MetaData()
+kit_tables(metadata)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    # In the order in which lists go through the book.
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("id", Uuid(as_uuid=False), primary_key=True, server_default=func.gen_random_uuid()),
+    Column("phone", Text, nullable=False),
+    # Of suppression.py: how suppressions know the phone.
+    Column("phone_hash", LargeBinary, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("first_name", Text, nullable=False),
+    Column("last_name", Text, nullable=False),
+    Column("gender", EnumName(Contact.Gender), nullable=False),
+    Column("birthday", DateText),
+    Column("language", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("attributes", JSONB, nullable=False),
+    Column("subscription", EnumName(Contact.Subscription), nullable=False),
+    # Of search.py: what `q` is looked for in.
+    Column("search", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("update_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("merchant_id", "phone", name="contacts_phone_key"),
+)
+
+# Phones that may not be texted, whether or not there is a contact. Outlives the contact.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("phone_hash", LargeBinary, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# Who agreed to what, and who took it back. Rows are added and never changed.
+consents = Table(
+    "consents",
+    metadata,
+    Column("id", BIGINT, Identity(), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("contact_id", Uuid(as_uuid=False)),
+    Column("phone_hash", LargeBinary, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("wording", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("state", EnumName(Import.State), nullable=False),
+    Column("received", Integer, nullable=False, server_default="0"),
+    Column("created", Integer, nullable=False, server_default="0"),
+    Column("updated", Integer, nullable=False, server_default="0"),
+    Column("skipped", Integer, nullable=False, server_default="0"),
+    Column("rejected", Integer, nullable=False, server_default="0"),
+    Column("failure", Text, nullable=False, server_default=""),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("finish_time", DateTime(timezone=True)),
+    Column("on_duplicate", EnumName(ImportContactsRequest.OnDuplicate), nullable=False),
+    Column("consent_source", Text, nullable=False),
+    Column("consent_wording", Text, nullable=False),
+    # The file, as its header says it: the cells, and what they mean.
+    Column("headers", ARRAY(Text), nullable=False),
+    Column("columns", ARRAY(Text), nullable=False),
+    Column("delimiter", Text, nullable=False),
+    Column("size_bytes", BIGINT, nullable=False),
+    # Where the next page begins, and the row before it.
+    Column("cursor_bytes", BIGINT, nullable=False),
+    Column("cursor_row", Integer, nullable=False),
+    # Whose turn it is, and until when; the one whose lease ran out first is next.
+    Column("lease_id", Uuid(as_uuid=False)),
+    Column("lease_expire_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # Turns in a row that ended without a page.
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Index(
+        "imports_open_idx",
+        "lease_expire_time",
+        postgresql_where=text("state = ANY (ARRAY['PENDING'::text, 'RUNNING'::text])"),
+    ),
+)
+
+# The file of an import, in pieces of `CHUNK_BYTES`; gone when the import is done.
+import_chunks = Table(
+    "import_chunks",
+    metadata,
+    Column("import_id", Uuid(as_uuid=False), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+import_rejects = Table(
+    "import_rejects",
+    metadata,
+    Column("import_id", Uuid(as_uuid=False), primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("column", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)

@@ -1,0 +1,32 @@
+"""What the contacts service is made of."""
+
+import asyncio
+
+from astronote.accounts.v1 import accounts_pb2
+from astronote.contacts.v1 import contacts_pb2_grpc as rpc
+from kit.app import App, Job, Parts
+from services.contacts.countries import Countries
+from services.contacts.importing import Importing, Sweeping
+from services.contacts.servicers.audiences import Audiences
+from services.contacts.servicers.contacts import Contacts
+from services.contacts.servicers.imports import Imports
+from services.contacts.settings import Settings
+from services.contacts.suppression import PhoneHash
+
+
+def parts(app: App[Settings]) -> Parts:
+    countries = Countries(app.peer(accounts_pb2.DESCRIPTOR))
+    hashed = PhoneHash(app.settings.suppression_key.get_secret_value())
+    stored = asyncio.Event()
+    importing = Importing(app.database, countries, hashed)
+    return Parts(
+        servicers={
+            rpc.add_ContactsServiceServicer_to_server: Contacts(app.database, countries, hashed),
+            rpc.add_ImportsServiceServicer_to_server: Imports(app.database, stored),
+            rpc.add_AudiencesServiceServicer_to_server: Audiences(app.database, hashed),
+        },
+        jobs=[
+            Job("imports", importing.step, 1.0, stored),
+            Job("stale uploads", Sweeping(app.database).step, 600.0),
+        ],
+    )

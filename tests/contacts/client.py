@@ -1,0 +1,111 @@
+"""A client of contacts, as the tests speak to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from typing import Any
+
+import grpc
+import pytest
+from google.api.httpbody_pb2 import HttpBody
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from sqlalchemy import text
+
+from astronote.contacts.v1 import contacts_pb2 as pb
+from astronote.contacts.v1 import contacts_pb2_grpc as rpc
+from astronote.contacts.v1.audience_pb2 import Audience
+from services.contacts.store_imports import ImportsStore
+
+STUBS = {
+    method.name: getattr(rpc, f"{service.name}Stub")
+    for service in pb.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+# How the services of the mesh call; everything else comes through the gateway.
+CALLERS = {"StreamAudience": "campaigns", "FilterTextable": "sender", "WithdrawConsent": "sender"}
+ALL = Audience(all=True)
+
+
+class Client:
+    """Speaks to contacts about one merchant."""
+
+    def __init__(self, mesh: Any, merchant_id: str) -> None:
+        self.mesh, self.merchant_id = mesh, merchant_id
+
+    async def __call__(self, method: str, caller: str = "", **fields: Any) -> Any:
+        return await (await self.call(method, getattr(pb, f"{method}Request")(**fields), caller))
+
+    async def stream(self, method: str, **fields: Any) -> list[Any]:
+        return [answer async for answer in await self.call(method, getattr(pb, f"{method}Request")(**fields))]
+
+    async def call(self, method: str, request: Any, caller: str = "") -> Any:
+        caller = caller or CALLERS.get(method, "gateway")
+        peer = await self.mesh.service("contacts", caller=caller)
+        metadata = peer.metadata(self.merchant_id, role="merchant" if caller == "gateway" else "service")
+        return getattr(STUBS[method](peer.channel), method)(request, metadata=metadata, timeout=60)
+
+    async def create(self, phone: str, **fields: Any) -> pb.Contact:
+        return await self("CreateContact", contact=pb.Contact(phone=phone, **fields))
+
+    async def update(self, id: str, **fields: Any) -> pb.Contact:
+        return await self("UpdateContact", contact=pb.Contact(id=id, **fields), update_mask={"paths": list(fields)})
+
+    async def upload(self, file: bytes | str, piece_bytes: int = 256 * 1024, **parameters: Any) -> pb.Import:
+        """As far as it is when the call answers."""
+        data = file.encode() if isinstance(file, str) else file
+        pieces = (data[begin : begin + piece_bytes] for begin in range(0, len(data), piece_bytes))
+        return await (await self.call("ImportContacts", requests(pieces, **parameters)))
+
+    async def imported(self, file: bytes | str, **parameters: Any) -> pb.Import:
+        """As it is when it is over."""
+        return await self.over(await self.upload(file, **parameters))
+
+    async def over(self, file: pb.Import) -> pb.Import:
+        async with asyncio.timeout(60):
+            while file.state in (pb.Import.PENDING, pb.Import.RUNNING):
+                await asyncio.sleep(0.02)
+                file = await self("GetImport", id=file.id)
+        return file
+
+    async def book(self, **filters: Any) -> list[pb.Contact]:
+        return list((await self("ListContacts", page_size=500, **filters)).contacts)
+
+    async def audience(self, *fields: str, page_size: int = 1000, **more: Any) -> list[pb.AudienceMember]:
+        pages = await self.stream("StreamAudience", audience=ALL, fields=fields, page_size=page_size, **more)
+        return [member for page in pages for member in page.members]
+
+    async def rejects(self, id: str) -> list[tuple[int, str, str, str]]:
+        found = (await self("ListImportRejects", id=id, page_size=500)).rejects
+        return [(reject.row, reject.column, reject.value, reject.reason) for reject in found]
+
+    async def rows(self, query: str, **parameters: Any) -> list[Any]:
+        """What the database holds, across merchants."""
+        await self.mesh.service("contacts")
+        async with ImportsStore.open_pipeline(self.mesh.app("contacts").database) as store:
+            result = await store.connection.execute(text(query), {"merchant_id": self.merchant_id} | parameters)
+            return list(result) if result.returns_rows else []
+
+    async def count(self, table: str) -> int:
+        return (await self.rows(f"SELECT count(*) FROM {table} WHERE merchant_id = :merchant_id"))[0][0]
+
+
+async def requests(pieces: Iterable[bytes], **parameters: Any) -> AsyncIterator[pb.ImportContactsRequest]:
+    for piece in pieces:
+        yield pb.ImportContactsRequest(body=HttpBody(content_type="text/csv", data=piece), **parameters)
+        parameters = {}
+    yield pb.ImportContactsRequest(**parameters)
+
+
+async def refused(call: Awaitable[Any]) -> tuple[str, dict[str, str]]:
+    """Reason and metadata of what a call was refused with."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    assert "grpc-status-details-bin" in dict(raised.value.trailing_metadata() or ()), raised.value
+    trailer = dict(raised.value.trailing_metadata())["grpc-status-details-bin"]
+    info = ErrorInfo()
+    Status.FromString(trailer).details[0].Unpack(info)
+    return info.reason, dict(info.metadata)
+
+
+async def reason(call: Awaitable[Any]) -> str:
+    return (await refused(call))[0]

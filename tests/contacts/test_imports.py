@@ -1,0 +1,354 @@
+"""Imports over a real channel and a real database: what comes in, what is refused, and what survives."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from sqlalchemy import text
+
+from astronote.contacts.v1 import contacts_pb2 as pb
+from kit.store import Database
+from services.contacts import importing
+from services.contacts.countries import Countries
+from services.contacts.store_imports import ImportsStore
+from services.contacts.suppression import PhoneHash
+from tests.contacts.client import Client, reason, refused, requests
+
+SKIP, UPDATE = pb.ImportContactsRequest.SKIP, pb.ImportContactsRequest.UPDATE
+
+
+def numbers(count: int, begin: int = 0) -> str:
+    return "".join(f"+3069{number:08}\n" for number in range(begin, begin + count))
+
+
+def books(file: pb.Import) -> tuple[int, int, int, int, int]:
+    assert file.received == file.created + file.updated + file.skipped + file.rejected
+    return file.received, file.created, file.updated, file.skipped, file.rejected
+
+
+async def test_a_greek_file_comes_in_whole(book: Client):
+    file = (
+        "\ufeffΚινητό;Όνομα;ΕΠΩΝΥΜΟ;e-mail;Φύλο;Γενέθλια;Γλώσσα;Ετικέτες;Πόλη;\r\n"
+        '+30 691 234 5678;Μαρία;"Παπαδοπούλου; Νίκου";MARIA@example.gr;Γυναίκα;28/2/1990;el;vip, καφές|νέα;Αθήνα;\r\n'
+        '\r\n00306987654321;Γιάννης;;;άνδρας;1985-12-01;;;"δύο\r\nγραμμές \\ ""εισαγωγικά""";\r\n'
+        ";;;;;;;;;\r\n"
+    )
+    done = await book.imported(file, consent_source="till", consent_wording="Θέλω μηνύματα\nμε προσφορές")
+    assert done.state == pb.Import.DONE
+    assert done.finish_time.seconds > 0
+    assert books(done) == (2, 2, 0, 0, 0)
+    maria, yannis = sorted(await book.book(), key=lambda person: person.phone)
+    assert (maria.phone, maria.first_name, maria.last_name) == ("+306912345678", "Μαρία", "Παπαδοπούλου; Νίκου")
+    assert (maria.gender, maria.birthday, maria.language) == (pb.Contact.FEMALE, "1990-02-28", "el")
+    assert (list(maria.tags), dict(maria.attributes)) == (["vip", "καφές", "νέα"], {"Πόλη": "Αθήνα"})
+    assert maria.subscription == pb.Contact.SUBSCRIBED
+    assert (yannis.gender, yannis.birthday) == (pb.Contact.MALE, "1985-12-01")
+    assert dict(yannis.attributes) == {"Πόλη": 'δύο\r\nγραμμές \\ "εισαγωγικά"'}
+    assert await book.book(q="γιαννης") == [yannis]
+    consents = await book.rows(
+        "SELECT contact_id, event, source, wording FROM consents WHERE merchant_id = :merchant_id ORDER BY contact_id"
+    )
+    expected = [(person.id, "GRANTED", "till", "Θέλω μηνύματα\nμε προσφορές") for person in (maria, yannis)]
+    assert [(str(row[0]), *row[1:]) for row in consents] == sorted(expected)
+    assert await book.count("import_chunks") == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "answer", "metadata"),
+    [
+        (b"", "IMPORT_EMPTY", {}),
+        (b"\xef\xbb\xbf \r\n\n", "HEADER_INVALID", {}),
+        (b"phone,name\n", "IMPORT_EMPTY", {}),
+        (b"phone,name\r\n\r\n , \r\n,,\r\n", "IMPORT_EMPTY", {}),
+        ("phone,name\n+306912345678,Μαρία\n+306912345679,x\n".encode("iso-8859-7"), "ENCODING_INVALID", {"row": "2"}),
+        (b'phone,x\n1,"a\n\nb"\n2,\xff\n', "ENCODING_INVALID", {"row": "3"}),
+        (b"phone,x\n1,\xce", "ENCODING_INVALID", {"row": "2"}),
+        ("phone\n+306912345678\n".encode("utf-16"), "ENCODING_INVALID", {"row": "1", "found": "UTF-16"}),
+        ("phone\n+306912345678\n".encode("utf-16-le"), "ENCODING_INVALID", {"row": "1"}),
+        (b"PK\x03\x04\x14\x00\x06\x00", "ENCODING_INVALID", {"row": "1"}),
+        (b"+306912345678,Maria\n+306912345679,Nikos\n", "HEADER_INVALID", {"found": "+306912345678, Maria"}),
+        (b"email,name\na@b.c,x\n", "HEADER_INVALID", {"found": "email, name"}),
+        (b"phone," + b"x" * 51 + b"\n1,2\n", "HEADER_INVALID", {"column": "x" * 51, "problem": "TOO_LONG"}),
+        (b"phone," + b"x" * 70_000, "HEADER_INVALID", {"problem": "longer than 64 KiB"}),
+        (b'phone,"' + b"x\n" * 90_000, "HEADER_INVALID", {"problem": "longer than 64 KiB"}),
+        (b"phone," + ",".join(f"c{n}" for n in range(51)).encode() + b"\n1", "HEADER_INVALID", {}),
+        (b"phone,Mobile,name\n1,2,3\n", "DUPLICATE_COLUMN", {"column": "Mobile", "other": "phone", "means": "phone"}),
+        (b"phone,city,city\n1,2,3\n", "DUPLICATE_COLUMN", {"column": "city"}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("piece_bytes", [7, 256 * 1024])
+async def test_a_bad_file_is_refused_and_nothing_is_stored(
+    book: Client, file: bytes, answer: str, metadata: dict[str, str], piece_bytes: int
+):
+    found, details = await refused(book.upload(file, piece_bytes))
+    assert found == answer
+    assert metadata.items() <= details.items()
+    for table in ("imports", "import_chunks", "contacts", "consents"):
+        assert await book.count(table) == 0
+
+
+async def test_bad_rows_are_rejected_by_themselves(book: Client):
+    rows = [
+        "phone,first_name,email,gender,birthday,tags,city",
+        "+306912345678,fine,,,,,",
+        "+3069123,short,,,,,",
+        ",nobody,,,,,",
+        "+306912345679," + "x" * 10_000 + ",,,,,",
+        "+306912345680,,no mail,,,,",
+        "+306912345681,,,sometimes,,,",
+        "+306912345682,,,,31/2/1990,,",
+        "+306912345683,,,,," + "t" * 51 + ",",
+        "+306912345684,,,,,," + "y" * 10_000,
+        "+306912345685,,,,,,z,more",
+        "call me,,,,,,",
+        "+306912345686",
+        '"=""+306912345687""",,,,,,',
+        "+30 (0) 0",
+    ]
+    done = await book.imported("\n".join(rows))
+    assert (done.state, books(done)) == (pb.Import.DONE, (14, 3, 0, 0, 11))
+    assert await book.rejects(done.id) == [
+        (3, "phone", "+3069123", "PHONE_INVALID"),
+        (4, "phone", "", "PHONE_MISSING"),
+        (5, "first_name", "x" * 100, "FIRST_NAME_TOO_LONG"),
+        (6, "email", "no mail", "EMAIL_INVALID"),
+        (7, "gender", "sometimes", "GENDER_INVALID"),
+        (8, "birthday", "31/2/1990", "BIRTHDAY_INVALID"),
+        (9, "tags", "t" * 51, "TAGS_TOO_LONG"),
+        (10, "city", "y" * 100, "ATTRIBUTE_TOO_LONG"),
+        (11, "", "more", "TOO_MANY_CELLS"),
+        (12, "phone", "call me", "PHONE_INVALID"),
+        (15, "phone", "+30 (0) 0", "PHONE_INVALID"),
+    ]
+    page = await book("ListImportRejects", id=done.id, page_size=10)
+    assert len(page.rejects) == 10
+    page = await book("ListImportRejects", id=done.id, page_size=10, page_token=page.next_page_token)
+    assert [reject.row for reject in page.rejects] == [15]
+    assert await reason(book("ListImportRejects", id=done.id, page_token="LTE")) == "PAGE_TOKEN_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("tail", "failure"),
+    [
+        ('+306900000007,"never closed\n' + numbers(3), "Row 4: its quote is never closed."),
+        ('+306900000007,"never closed\n' + numbers(30_000), "Row 4: a cell is longer than 131,072 characters"),
+        ("+306900000007," + "x" * 200_000 + "\n" + numbers(3), "Row 4: a cell is longer than 131,072 characters"),
+        ("+306900000007" + ",x" * 600_000 + "\n" + numbers(3), "Row 4: it is longer than 1 MiB"),
+        (("+306900000007" + ',"' + "x\n" * 60_000 + '"' * 1) * 1 + "," + '"x\n"' * 400_000, "Row 4: "),
+    ],
+)
+async def test_a_file_that_can_not_be_read_on_fails_with_the_row(book: Client, tail: str, failure: str):
+    done = await book.imported("phone,note\n+306900000001,a\n+306900000002,b\n" + tail)
+    assert done.state == pb.Import.FAILED
+    assert done.failure.startswith(failure)
+    assert books(done) == (2, 2, 0, 0, 0)
+    assert await book.count("import_chunks") == 0
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+async def test_every_line_end_and_odd_characters(book: Client, end: str):
+    file = end.join(["tel\tname", "+306900000001\ta\u2028b", "", "+306900000002\tc\x0cd", "+306900000003\t'=1"])
+    assert books(await book.imported(file, piece_bytes=3)) == (3, 3, 0, 0, 0)
+    assert {person.first_name for person in await book.book()} == {"a b", "c d", "=1"}
+
+
+async def test_duplicates_are_skipped(book: Client):
+    await book.create("+306900000001", first_name="Kept", tags=["old"])
+    file = "phone,name\n+306900000001,New\n+306900000002,First\n0030 690 0000002,Second\n"
+    assert books(await book.imported(file)) == (3, 1, 0, 2, 0)
+    assert {person.first_name for person in await book.book()} == {"Kept", "First"}
+    assert books(await book.imported(file, on_duplicate=SKIP)) == (3, 0, 0, 3, 0)
+
+
+async def test_duplicates_are_updated_with_the_filled_cells(book: Client):
+    await book.create(
+        "+306900000001", first_name="Old", last_name="Stays", tags=["old"], attributes={"a": "1", "b": "2"}
+    )
+    file = (
+        "phone,name,last name,birthday,tags,b,c\n"
+        "+306900000001,Νέα,,1990-01-01,,3,4\n"
+        "+306900000002,First,Kept,,x,,\n"
+        "+306900000002,Second,,,y,5,\n"
+    )
+    assert books(await book.imported(file, on_duplicate=UPDATE)) == (3, 1, 2, 0, 0)
+    first, second = sorted(await book.book(), key=lambda person: person.phone)
+    assert (first.first_name, first.last_name, first.birthday) == ("Νέα", "Stays", "1990-01-01")
+    assert (list(first.tags), dict(first.attributes)) == (["old"], {"a": "1", "b": "3", "c": "4"})
+    assert (second.first_name, second.last_name, list(second.tags)) == ("Second", "Kept", ["y"])
+    assert dict(second.attributes) == {"b": "5"}
+    assert [person.phone for person in await book.book(q="νεα stays")] == ["+306900000001"]
+    assert await book.count("consents") == 2
+
+
+async def test_an_opt_out_survives_deletion_and_import_under_both_policies(book: Client):
+    person = await book.create("+306900000001")
+    await book("WithdrawConsent", phone=person.phone, source="STOP")
+    await book("DeleteContact", id=person.id)
+    file = "phone,name\n+306900000001,Back\n+306900000002,New\n"
+    assert books(await book.imported(file)) == (2, 2, 0, 0, 0)
+    assert books(await book.imported(file, on_duplicate=UPDATE)) == (2, 0, 2, 0, 0)
+    state = {person.phone: person.subscription for person in await book.book()}
+    assert state == {"+306900000001": pb.Contact.UNSUBSCRIBED, "+306900000002": pb.Contact.SUBSCRIBED}
+    assert [member.phone for member in await book.audience()] == ["+306900000002"]
+    # A grant is only noted where there is one.
+    events = await book.rows("SELECT event FROM consents WHERE merchant_id = :merchant_id ORDER BY id")
+    assert [row[0] for row in events] == ["GRANTED", "WITHDRAWN", "GRANTED"]
+
+
+@pytest.mark.parametrize("policy", [SKIP, UPDATE])
+async def test_a_file_may_bring_opt_outs_along(book: Client, policy: int):
+    await book.create("+306900000001")
+    file = (
+        "phone,subscription\n+306900000001,unsubscribed\n+306900000002,UNSUBSCRIBED\n+306900000003,\n+306900000004,no\n"
+    )
+    done = await book.imported(file + "+306900000003,unsubscribed\n", on_duplicate=policy)
+    assert (done.received, done.created, done.rejected) == (5, 2, 1)
+    assert {person.subscription for person in await book.book()} == {pb.Contact.UNSUBSCRIBED}
+    assert await book.count("suppressions") == 3
+    assert not (await book("WithdrawConsent", phone="+306900000003", source="STOP")).changed
+
+
+async def test_parameters_are_bounded(book: Client):
+    file = "phone\n+306900000001\n"
+    assert await reason(book.upload(file, on_duplicate=7)) == "IMPORT_INVALID"
+    assert await reason(book.upload(file, consent_source="x" * 101)) == "IMPORT_INVALID"
+    assert await reason(book.upload(file, consent_wording="\x00")) == "IMPORT_INVALID"
+    assert await reason(await book.call("ImportContacts", requests([]))) == "IMPORT_EMPTY"
+
+
+async def test_a_stream_that_ends_without_an_empty_piece_was_broken_off(book: Client):
+    async def broken() -> Any:
+        yield pb.ImportContactsRequest(body={"data": b"phone\n+306900000001\n"})
+
+    assert await reason(await book.call("ImportContacts", broken())) == "IMPORT_BROKEN_OFF"
+    assert await book.count("imports") == await book.count("import_chunks") == 0
+
+
+async def test_an_upload_that_is_cut_off_leaves_nothing(book: Client):
+    stored = asyncio.Event()
+
+    async def endless() -> Any:
+        async for request in requests([b"phone\n", *([numbers(50_000).encode()] * 4)]):
+            yield request
+        stored.set()
+        await asyncio.sleep(60)
+
+    call = await book.call("ImportContacts", endless())
+    waiting = asyncio.ensure_future(_ended(call))
+    await stored.wait()
+    while not await book.count("import_chunks"):
+        await asyncio.sleep(0.02)
+    call.cancel()
+    await waiting
+    async with asyncio.timeout(10):
+        while await book.count("import_chunks"):
+            await asyncio.sleep(0.05)
+    assert await book.count("imports") == await book.count("contacts") == 0
+
+
+async def _ended(call: Any) -> None:
+    with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+        await call
+
+
+async def test_the_sweeper_drops_what_a_dead_process_left(book: Client, other: Client):
+    chunk = "INSERT INTO import_chunks VALUES (gen_random_uuid(), 0, :merchant_id, '', now() - interval '{} hours')"
+    await book.rows(chunk.format(25))
+    await other.rows(chunk.format(23))
+    assert not await importing.Sweeping(book.mesh.app("contacts").database).step()
+    assert (await book.count("import_chunks"), await other.count("import_chunks")) == (0, 1)
+
+
+class Interrupted(importing.Importing):
+    """Dies at a given page: before it is committed, or right after."""
+
+    def __init__(self, database: Database, hashed: PhoneHash, page: int, *, after_commit: bool) -> None:
+        super().__init__(database, Countries.__new__(Countries), hashed)
+        self._left, self._after_commit = page, after_commit
+
+    async def _write(self, *arguments: Any) -> bool:
+        self._left -= 1
+        if self._left == 0 and self._after_commit:
+            await super()._write(*arguments)
+        if self._left == 0:
+            raise asyncio.CancelledError
+        return await super()._write(*arguments)
+
+
+@pytest.mark.parametrize("after_commit", [False, True])
+async def test_a_crash_resumes_at_the_last_page_and_counts_nothing_twice(
+    book: Client, after_commit: bool, monkeypatch: pytest.MonkeyPatch
+):
+    await book.mesh.service("contacts")
+    database = book.mesh.app("contacts").database
+    monkeypatch.setattr(importing.sheet, "PAGE_ROWS", 500)
+    monkeypatch.setattr("services.contacts.servicers.imports.WAIT_SECONDS", 0.0)
+    # The running service is kept from the file by a lease that it does not have.
+    hashed = PhoneHash("A" * 43)
+    bad = "".join(f"bad{number}\n" for number in range(700))
+    file = "phone\n" + numbers(2_000) + bad + numbers(1_300, 1_000)
+    original = ImportsStore.add
+
+    async def held(self: ImportsStore, values: dict[str, Any]) -> pb.Import:
+        made = await original(self, values)
+        later = text("UPDATE imports SET lease_expire_time = now() + interval '1 hour' WHERE id = :id")
+        await self.connection.execute(later, {"id": made.id})
+        return made
+
+    monkeypatch.setattr(ImportsStore, "add", held)
+    stored = await book.upload(file)
+    free = "UPDATE imports SET lease_expire_time = now() - interval '1 hour' WHERE merchant_id = :merchant_id"
+    deaths = 0
+    for page in (1, 2, 3, 2):
+        # Between two of ours the service's own job may take a turn, which changes nothing of what is asked here.
+        await book.rows(free)
+        try:
+            await Interrupted(database, hashed, page, after_commit=after_commit).step()
+        except asyncio.CancelledError:
+            deaths += 1
+    assert deaths > 0
+    done = await book.over(stored)
+    assert done.state == pb.Import.DONE
+    assert books(done) == (4_000, 2_300, 0, 1_000, 700)
+    assert await book.count("contacts") == await book.count("consents") == 2_300
+    assert len({row for row, *_ in await book.rejects(done.id)}) == 500
+    assert await book.count("import_rejects") == 700
+
+
+async def test_a_worker_that_lost_its_lease_writes_nothing(book: Client, monkeypatch: pytest.MonkeyPatch):
+    done = await book.imported("phone\n+306900000001\n")
+    await book.rows(
+        "UPDATE imports SET state = 'RUNNING', lease_id = gen_random_uuid() WHERE merchant_id = :merchant_id"
+        " AND id = :id",
+        id=done.id,
+    )
+    database = book.mesh.app("contacts").database
+    async with ImportsStore.open_pipeline(database) as store:
+        with pytest.raises(importing.LeaseLost):
+            await store.hold(done.id, "00000000-0000-0000-0000-000000000000")
+    await book.rows("UPDATE imports SET state = 'DONE' WHERE merchant_id = :merchant_id")
+
+
+async def test_a_file_that_no_turn_gets_anywhere_with_is_given_up(book: Client):
+    done = await book.imported("phone\n+306900000001\n")
+    again = "UPDATE imports SET state = 'PENDING', attempts = 20, lease_expire_time = now() WHERE id = :id"
+    await book.rows(again, id=done.id)
+    assert (await book.over(await book("GetImport", id=done.id))).failure == importing.TRIED
+
+
+async def test_a_large_file_comes_in_while_others_are_served(book: Client, other: Client):
+    count = 200_000
+    rows = (f"+3069{number:08},Name{number},Επώνυμο{number},City{number % 100}\n" for number in range(count))
+    stored = await book.upload("phone,first name,last name,city\n" + "".join(rows))
+    # A small file does not wait for the large one.
+    small = await other.imported("phone\n+306900000001\n")
+    assert small.created == 1
+    assert (await book("GetImport", id=stored.id)).state == pb.Import.RUNNING
+    done = await book.over(stored)
+    assert (done.state, books(done)) == (pb.Import.DONE, (count, count, 0, 0, 0))
+    assert (await book("CountAudience", audience={"all": True})).count == count
+    members = await book.audience("first_name", "attributes.city", page_size=5_000)
+    phones = [member.phone for member in members]
+    assert phones == sorted(set(phones))
+    assert len(phones) == count

@@ -1,0 +1,239 @@
+"""A tenant sees only itself: every method of every contract, with every id of another merchant; and below that, the
+database, where a query that forgets its merchant finds nothing.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from astronote.accounts.v1 import accounts_pb2 as accounts
+from astronote.accounts.v1.accounts_pb2_grpc import AuthServiceStub
+from astronote.campaigns.v1 import campaigns_pb2 as campaigns
+from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub, TemplatesServiceStub
+from astronote.contacts.v1 import contacts_pb2 as contacts
+from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub, ImportsServiceStub
+from astronote.options.v1.options_pb2 import Access, access
+from astronote.sender.v1 import sender_pb2 as sender
+from astronote.sender.v1.sender_pb2_grpc import MessagesServiceStub
+from deploy.local.mitto import MittoStandIn
+from tests.conftest import SERVICES, SETTINGS, TestMesh
+from tests.test_architecture import METHODS, name
+
+CANARY = "Kanarina"
+PHONE = "+306944444444"
+TENANT_METHODS = [
+    method for method in METHODS if method.GetOptions().Extensions[access].caller in (Access.MERCHANT, Access.INTERNAL)
+]
+
+
+@dataclass
+class Victim:
+    """Merchant A, with one of everything, and the ids of all of it."""
+
+    merchant_id: str
+    ids: list[str]
+    numbers: list[int]
+
+
+@pytest.fixture(scope="module")
+async def victim(mesh: TestMesh) -> AsyncIterator[Victim]:
+    key = SETTINGS["sender"]["mitto_api_key"]
+    async with MittoStandIn(api_key=key, callback_url="http://127.0.0.1:9", callback_secret="s") as mitto:
+        await mesh.service("wallet", settings={"welcome_credits": 1000, "welcome_plan": "starter"})
+        await mesh.service("sender", settings={"mitto_api_base": mitto.url})
+        yield await populate(mesh)
+
+
+async def populate(mesh: TestMesh) -> Victim:
+    peer = await mesh.service("accounts")
+    request = accounts.RegisterRequest(email=f"{uuid.uuid4()}@example.com", password="correct horse")
+    request.company, request.sender_name = f"{CANARY} Company", CANARY
+    session = await AuthServiceStub(peer.channel).Register(request, metadata=peer.metadata(role="public"), timeout=20)
+    merchant_id = session.merchant.id
+    book = await mesh.service("contacts")
+    as_victim = {"metadata": book.metadata(merchant_id, "merchant"), "timeout": 20}
+    person = contacts.Contact(phone=PHONE, first_name=CANARY)
+    contact = await ContactsServiceStub(book.channel).CreateContact(
+        contacts.CreateContactRequest(contact=person), **as_victim
+    )
+    done = await ImportsServiceStub(book.channel).ImportContacts(upload(), **as_victim)
+    shop = await mesh.service("campaigns")
+    as_victim = {"metadata": shop.metadata(merchant_id, "merchant"), "timeout": 20}
+    template = await TemplatesServiceStub(shop.channel).CreateTemplate(
+        campaigns.CreateTemplateRequest(template=campaigns.Template(name=CANARY, text=CANARY)), **as_victim
+    )
+    stub = CampaignsServiceStub(shop.channel)
+    draft = campaigns.Campaign(name=CANARY, text=f"{CANARY} {{{{first_name}}}}")
+    draft.audience.all = True
+    made = [await stub.CreateCampaign(campaigns.CreateCampaignRequest(campaign=draft), **as_victim) for _ in range(2)]
+    await stub.SendCampaign(campaigns.SendCampaignRequest(id=made[0].id), **as_victim)
+    for _ in range(400):
+        report = await stub.GetReport(campaigns.GetReportRequest(id=made[0].id), **as_victim)
+        if report.state == campaigns.Campaign.COMPLETED and report.counts.accepted == 2:
+            break
+        await asyncio.sleep(0.05)
+    # Nothing moves by itself from here on: no report will come.
+    message = await sent_message(mesh, merchant_id)
+    ids = [contact.id, done.id, template.id, *(each.id for each in made), merchant_id]
+    return Victim(merchant_id, ids, [message.id, message.id >> 17])
+
+
+async def upload() -> AsyncIterator[contacts.ImportContactsRequest]:
+    for piece in (f"phone,first_name\n+306944444445,{CANARY}\n1,{CANARY}\n".encode(), b""):
+        request = contacts.ImportContactsRequest()
+        request.body.data = piece
+        yield request
+
+
+async def sent_message(mesh: TestMesh, merchant_id: str) -> sender.Message:
+    peer = await mesh.service("sender")
+    metadata = peer.metadata(merchant_id, "merchant")
+    page = await MessagesServiceStub(peer.channel).ListMessages(
+        sender.ListMessagesRequest(), metadata=metadata, timeout=20
+    )
+    return page.messages[0]
+
+
+@pytest.mark.parametrize("method", TENANT_METHODS, ids=name)
+async def test_no_method_shows_or_changes_what_is_another_merchants(
+    method: MethodDescriptor, victim: Victim, mesh: TestMesh
+) -> None:
+    stranger, before = str(uuid.uuid4()), state_of(mesh, victim)
+    for request in requests(method, victim):
+        code, shown = await answered(mesh, method, request, stranger)
+        assert code not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN), (request, shown)
+        assert CANARY not in shown, request
+        assert PHONE not in shown or PHONE in str(request), request
+    assert state_of(mesh, victim) == before
+
+
+async def answered(
+    mesh: TestMesh, method: MethodDescriptor, request: Message, merchant_id: str
+) -> tuple[grpc.StatusCode, str]:
+    """How it ended, and all that was shown."""
+    try:
+        answers = await call(mesh, method, request, merchant_id)
+    except grpc.aio.AioRpcError as error:
+        return error.code(), f"{error.details()} {error.trailing_metadata()}"
+    return grpc.StatusCode.OK, "".join(str(answer) for answer in answers)
+
+
+def requests(method: MethodDescriptor, victim: Victim) -> Iterator[Message]:
+    """A plausible request for every id of the victim."""
+    cls = GetMessageClass(method.input_type)
+    for id in victim.ids:
+        for number in victim.numbers:
+            request = cls()
+            fill(request, id, number)
+            yield request
+
+
+def fill(message: Message, id: str, number: int) -> None:
+    """Ids everywhere that an id may stand, and something sensible everywhere else."""
+    for field in message.DESCRIPTOR.fields:
+        if field.is_repeated:
+            if field.name in ("batch_ids", "phones"):
+                getattr(message, field.name).append(number if field.name == "batch_ids" else PHONE)
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            if field.message_type.full_name.startswith("astronote."):
+                fill(getattr(message, field.name), id, number)
+                getattr(message, field.name).SetInParent()
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            setattr(message, field.name, text_of(field.name, id))
+        elif field.type == FieldDescriptor.TYPE_INT64:
+            setattr(message, field.name, number)
+        elif field.type == FieldDescriptor.TYPE_INT32:
+            setattr(message, field.name, 1)
+        elif field.type == FieldDescriptor.TYPE_BOOL:
+            setattr(message, field.name, True)
+
+
+def text_of(field: str, id: str) -> str:
+    if field in ("phone", "to"):
+        return PHONE
+    if field == "id" or (field.endswith("_id") and field not in ("request_id", "template_id")):
+        return id
+    return {"name": "Mine", "text": "Mine", "source": "test", "key": "k"}.get(field, "")
+
+
+async def call(mesh: TestMesh, method: MethodDescriptor, request: Message, merchant_id: str) -> list[Message]:
+    """As the stranger, through whoever may call the method."""
+    rule = method.GetOptions().Extensions[access]
+    is_merchants = rule.caller == Access.MERCHANT
+    service = method.containing_service.file.package.split(".")[1]
+    peer = await mesh.service(service, caller="gateway" if is_merchants else rule.services[0])
+    path, answer = f"/{method.containing_service.full_name}/{method.name}", GetMessageClass(method.output_type)
+    codec: dict[str, Any] = {
+        "request_serializer": lambda message: message.SerializeToString(),
+        "response_deserializer": answer.FromString,
+    }
+    options = {"metadata": peer.metadata(merchant_id, "merchant" if is_merchants else "service"), "timeout": 10}
+    if method.server_streaming:
+        return [message async for message in peer.channel.unary_stream(path, **codec)(request, **options)]
+    if method.client_streaming:
+        return [await peer.channel.stream_unary(path, **codec)(iter([request]), **options)]
+    return [await peer.channel.unary_unary(path, **codec)(request, **options)]
+
+
+def state_of(mesh: TestMesh, victim: Victim) -> dict[str, str]:
+    """A digest of all rows of the victim, by table."""
+    digests = {}
+    for service in SERVICES:
+        with psycopg.connect(mesh.database(service).pipeline_url.replace("+psycopg", "")) as connection:
+            for table, column in tenant_tables(connection):
+                # Leases and clocks of the road's own work move by themselves.
+                query = f"""
+                    SELECT count(*), string_agg(row, '' ORDER BY row) FROM (
+                        SELECT (to_jsonb(t) - %s::text[])::text AS row FROM "{table}" t WHERE t.{column} = %s
+                    ) rows
+                """
+                digests[f"{service}.{table}"] = str(connection.execute(query, [MOVING, victim.merchant_id]).fetchone())
+    return digests
+
+
+MOVING = ["news_time", "close_time", "lease_expire_time", "claim_expire_time", "try_time"]
+
+
+def changed(connection: Any, statement: str) -> int:
+    """Rows that a statement changed; none where the table refuses it altogether."""
+    try:
+        return int(connection.execute(statement).rowcount)
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.RaiseException, psycopg.errors.IntegrityError):
+        return 0
+
+
+def tenant_tables(connection: Any) -> list[tuple[str, str]]:
+    query = """
+        SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+          AND (a.attname = 'merchant_id' OR (c.relname = 'merchants' AND a.attname = 'id'))
+    """
+    return list(connection.execute(query).fetchall())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_query_that_forgets_its_merchant_finds_and_changes_nothing(
+    service: str, victim: Victim, mesh: TestMesh
+) -> None:
+    url = mesh.database(service).url.replace("+psycopg", "")
+    seen = 0
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = tenant_tables(connection)
+        for merchant in ("", str(uuid.uuid4())):
+            connection.execute("SELECT set_config('astronote.merchant_id', %s, false)", [merchant])
+            for table, column in tables:
+                assert connection.execute(f'SELECT count(*) FROM "{table}"').fetchone() == (0,), table
+                for statement in (f'UPDATE "{table}" SET {column} = {column}', f'DELETE FROM "{table}"'):
+                    assert changed(connection, statement) == 0, statement
+        connection.execute("SELECT set_config('astronote.merchant_id', %s, false)", [victim.merchant_id])
+        seen = sum(connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0] for table, _ in tables)
+    assert seen > 0, "the victim has rows, so the check above could have failed"
