@@ -6,6 +6,7 @@ Isolation is a fresh merchant per test. `tests/e2e` starts the same services as 
 import importlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,10 @@ class TestMesh:
         self._running: dict[str, tuple[App[Any], Running]] = {}
         self._peers: dict[tuple[str, str], Peer] = {}
 
-    async def service(self, name: str, caller: str = "gateway", settings: dict[str, Any] | None = None) -> Peer:
-        """A peer that speaks to the service in the caller's name. `settings` count at the first start only."""
+    async def service(self, name: str, caller: str = "gateway") -> Peer:
+        """A peer that speaks to the service in the caller's name."""
         if name not in self._running:
-            await self.start(name, settings)
+            await self.start(name)
         if (name, caller) not in self._peers:
             file = importlib.import_module(f"astronote.{name}.v1.{name}_pb2").DESCRIPTOR
             identity = Identity(caller, KEYS[caller].private, PUBLIC_KEYS)
@@ -68,6 +69,15 @@ class TestMesh:
         self._running[name] = (app, running)
         await running.__aenter__()
         return app
+
+    @asynccontextmanager
+    async def with_settings(self, name: str, **settings: Any) -> AsyncIterator[None]:
+        """The service anew, with settings of a test's own, until the block ends."""
+        if name in self._running:
+            await self.stop(name)
+        await self.start(name, settings)
+        yield
+        await self.stop(name)
 
     async def stop(self, name: str) -> None:
         _, running = self._running.pop(name)

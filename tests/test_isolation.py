@@ -47,9 +47,11 @@ class Victim:
 @pytest.fixture(scope="module")
 async def victim(mesh: TestMesh) -> AsyncIterator[Victim]:
     key = SETTINGS["sender"]["mitto_api_key"]
-    async with MittoStandIn(api_key=key, callback_url="http://127.0.0.1:9", callback_secret="s") as mitto:
-        await mesh.service("wallet", settings={"welcome_credits": 1000, "welcome_plan": "starter"})
-        await mesh.service("sender", settings={"mitto_api_base": mitto.url})
+    async with (
+        MittoStandIn(api_key=key, callback_url="http://127.0.0.1:9", callback_secret="s") as mitto,
+        mesh.with_settings("wallet", welcome_credits=1000, welcome_plan="starter"),
+        mesh.with_settings("sender", mitto_api_base=mitto.url),
+    ):
         yield await populate(mesh)
 
 

@@ -17,9 +17,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column(
-            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False
-        ),
+        sa.Column("claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(

@@ -38,9 +38,7 @@ def upgrade() -> None:
         sa.Column("news_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
         sa.Column("final", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("lease_id", sa.Text(), server_default="", nullable=False),
-        sa.Column(
-            "lease_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False
-        ),
+        sa.Column("lease_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
         sa.Column("close_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
         sa.CheckConstraint("credits_held >= 0 AND price >= 0 AND targeted >= 0", name="campaigns_amounts_check"),
         sa.PrimaryKeyConstraint("id"),
@@ -71,9 +69,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column(
-            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False
-        ),
+        sa.Column("claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(

@@ -98,9 +98,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column(
-            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False
-        ),
+        sa.Column("claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -131,9 +129,7 @@ def upgrade() -> None:
         sa.Column("hold_id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("capture", sa.Integer(), nullable=False),
         sa.Column("release", sa.Integer(), nullable=False),
-        sa.Column(
-            "claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False
-        ),
+        sa.Column("claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
         sa.PrimaryKeyConstraint("key"),
     )
     op.create_table(

@@ -364,7 +364,8 @@ class ImportsServiceServicer:
         resumes at the last page. Answers when it is done or after two seconds, whichever comes first.
 
         Refuses, with nothing stored, `IMPORT_EMPTY`, `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the
-        column), `DUPLICATE_COLUMN`.
+        column), `DUPLICATE_COLUMN`, `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF`
+        where the upload ended without its last piece.
         A bad row is rejected by itself and reported by `ListImportRejects`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -534,7 +535,7 @@ class AudiencesServiceServicer:
     """
 
     def CountAudience(self, request, context):
-        """Counts the people in an audience.
+        """Counts the people in an audience. Refuses `AUDIENCE_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -543,6 +544,8 @@ class AudiencesServiceServicer:
     def StreamAudience(self, request, context):
         """Streams an audience in pages, in the order of the phones, from one snapshot. Since a phone stands once in that
         order, a reader that resumes after its last phone never meets one twice.
+
+        Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -550,6 +553,8 @@ class AudiencesServiceServicer:
 
     def FilterTextable(self, request, context):
         """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact.
+
+        Refuses `TOO_MANY_PHONES`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

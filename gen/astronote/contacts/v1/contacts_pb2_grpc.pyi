@@ -152,7 +152,8 @@ class ImportsServiceStub:
     resumes at the last page. Answers when it is done or after two seconds, whichever comes first.
 
     Refuses, with nothing stored, `IMPORT_EMPTY`, `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the
-    column), `DUPLICATE_COLUMN`.
+    column), `DUPLICATE_COLUMN`, `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF`
+    where the upload ended without its last piece.
     A bad row is rejected by itself and reported by `ListImportRejects`.
     """
     GetImport: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.GetImportRequest, _contacts_pb2.Import]
@@ -170,7 +171,8 @@ class ImportsServiceAsyncStub(ImportsServiceStub):
     resumes at the last page. Answers when it is done or after two seconds, whichever comes first.
 
     Refuses, with nothing stored, `IMPORT_EMPTY`, `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the
-    column), `DUPLICATE_COLUMN`.
+    column), `DUPLICATE_COLUMN`, `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF`
+    where the upload ended without its last piece.
     A bad row is rejected by itself and reported by `ListImportRejects`.
     """
     GetImport: _aio.UnaryUnaryMultiCallable[_contacts_pb2.GetImportRequest, _contacts_pb2.Import]  # type: ignore[assignment]
@@ -191,7 +193,8 @@ class ImportsServiceServicer(metaclass=_abc_1.ABCMeta):
         resumes at the last page. Answers when it is done or after two seconds, whichever comes first.
 
         Refuses, with nothing stored, `IMPORT_EMPTY`, `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the
-        column), `DUPLICATE_COLUMN`.
+        column), `DUPLICATE_COLUMN`, `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF`
+        where the upload ended without its last piece.
         A bad row is rejected by itself and reported by `ListImportRejects`.
         """
 
@@ -221,13 +224,18 @@ class AudiencesServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AudiencesServiceAsyncStub: ...
     CountAudience: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.CountAudienceRequest, _contacts_pb2.CountAudienceResponse]
-    """Counts the people in an audience."""
+    """Counts the people in an audience. Refuses `AUDIENCE_INVALID`."""
     StreamAudience: _grpc.UnaryStreamMultiCallable[_contacts_pb2.StreamAudienceRequest, _contacts_pb2.AudiencePage]
     """Streams an audience in pages, in the order of the phones, from one snapshot. Since a phone stands once in that
     order, a reader that resumes after its last phone never meets one twice.
+
+    Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
     """
     FilterTextable: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.FilterTextableRequest, _contacts_pb2.FilterTextableResponse]
-    """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact."""
+    """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact.
+
+    Refuses `TOO_MANY_PHONES`.
+    """
     WithdrawConsent: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.WithdrawConsentRequest, _contacts_pb2.WithdrawConsentResponse]
     """Withdraws a person's consent and suppresses the phone, whether or not the contact still exists. Again is harmless.
     Emits `ConsentWithdrawn` the first time.
@@ -239,13 +247,18 @@ class AudiencesServiceAsyncStub(AudiencesServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CountAudience: _aio.UnaryUnaryMultiCallable[_contacts_pb2.CountAudienceRequest, _contacts_pb2.CountAudienceResponse]  # type: ignore[assignment]
-    """Counts the people in an audience."""
+    """Counts the people in an audience. Refuses `AUDIENCE_INVALID`."""
     StreamAudience: _aio.UnaryStreamMultiCallable[_contacts_pb2.StreamAudienceRequest, _contacts_pb2.AudiencePage]  # type: ignore[assignment]
     """Streams an audience in pages, in the order of the phones, from one snapshot. Since a phone stands once in that
     order, a reader that resumes after its last phone never meets one twice.
+
+    Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
     """
     FilterTextable: _aio.UnaryUnaryMultiCallable[_contacts_pb2.FilterTextableRequest, _contacts_pb2.FilterTextableResponse]  # type: ignore[assignment]
-    """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact."""
+    """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact.
+
+    Refuses `TOO_MANY_PHONES`.
+    """
     WithdrawConsent: _aio.UnaryUnaryMultiCallable[_contacts_pb2.WithdrawConsentRequest, _contacts_pb2.WithdrawConsentResponse]  # type: ignore[assignment]
     """Withdraws a person's consent and suppresses the phone, whether or not the contact still exists. Again is harmless.
     Emits `ConsentWithdrawn` the first time.
@@ -260,7 +273,7 @@ class AudiencesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contacts_pb2.CountAudienceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contacts_pb2.CountAudienceResponse, _abc.Awaitable[_contacts_pb2.CountAudienceResponse]]:
-        """Counts the people in an audience."""
+        """Counts the people in an audience. Refuses `AUDIENCE_INVALID`."""
 
     @_abc_1.abstractmethod
     def StreamAudience(
@@ -270,6 +283,8 @@ class AudiencesServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_contacts_pb2.AudiencePage], _abc.AsyncIterator[_contacts_pb2.AudiencePage]]:
         """Streams an audience in pages, in the order of the phones, from one snapshot. Since a phone stands once in that
         order, a reader that resumes after its last phone never meets one twice.
+
+        Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
         """
 
     @_abc_1.abstractmethod
@@ -278,7 +293,10 @@ class AudiencesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contacts_pb2.FilterTextableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contacts_pb2.FilterTextableResponse, _abc.Awaitable[_contacts_pb2.FilterTextableResponse]]:
-        """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact."""
+        """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact.
+
+        Refuses `TOO_MANY_PHONES`.
+        """
 
     @_abc_1.abstractmethod
     def WithdrawConsent(
