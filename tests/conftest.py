@@ -3,6 +3,7 @@
 Isolation is a fresh merchant per test. `tests/e2e` starts the same services as processes.
 """
 
+import asyncio
 import importlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -58,7 +59,11 @@ class TestMesh:
         if (name, caller) not in self._peers:
             file = importlib.import_module(f"astronote.{name}.v1.{name}_pb2").DESCRIPTOR
             identity = Identity(caller, KEYS[caller].private, PUBLIC_KEYS)
-            self._peers[name, caller] = Peer(file, f"127.0.0.1:{self._ports[name]}", identity)
+            peer = Peer(file, f"127.0.0.1:{self._ports[name]}", identity)
+            # gRPC remembers, for all channels to an address, that nobody answered there a moment ago.
+            async with asyncio.timeout(10):
+                await peer.channel.channel_ready()
+            self._peers[name, caller] = peer
         return self._peers[name, caller]
 
     async def start(self, name: str, settings: dict[str, Any] | None = None) -> App[Any]:
@@ -80,6 +85,8 @@ class TestMesh:
         await self.stop(name)
 
     async def stop(self, name: str) -> None:
+        for key in [key for key in self._peers if key[0] == name]:
+            await self._peers.pop(key).channel.close()
         _, running = self._running.pop(name)
         await running.__aexit__(None, None, None)
 

@@ -32,6 +32,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     # For two cores and a few gigabytes, shared with the services.
     "shared_buffers": "256MB",
+    "work_mem": "16MB",
     "max_wal_size": "2GB",
     "wal_compression": "on",
     "max_connections": "200",

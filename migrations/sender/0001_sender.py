@@ -169,3 +169,4 @@ def upgrade() -> None:
     tenant_table("settlements")
     pipeline_table("webhooks")
     pipeline_table("parked_reports")
+    op.execute("ALTER TABLE webhooks ALTER COLUMN body SET STORAGE EXTERNAL")
