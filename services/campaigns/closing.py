@@ -12,6 +12,7 @@ from astronote.sender.v1.events_pb2 import CampaignTally
 from astronote.sender.v1.sender_pb2_grpc import TalliesServiceStub
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
+from kit import crash
 from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
@@ -32,6 +33,7 @@ class Closer:
             rows = await store.closable(ROUND_SIZE, RETRY_SECONDS)
         for row in rows:
             if await self._close_hold(row):
+                crash.point("close.closed")
                 async with CampaignStore.open_pipeline(self._database) as store:
                     await store.finalize(row.id)
         return False

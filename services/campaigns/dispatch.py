@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from astronote.sender.v1.batches_pb2 import SendBatch
+from kit import crash
 from kit.bus import Bus, work_subject
 from kit.rows import AnyRow
 from kit.store import Database
@@ -25,8 +26,12 @@ class Dispatcher:
     async def step(self) -> bool:
         async with CampaignStore.open_pipeline(self._database) as store:
             batches = await store.dispatch(self._ahead, ROUND_SIZE)
+        if not batches:
+            return False
+        crash.point("dispatch.claimed")
         await self._publish(batches)
-        return bool(batches)
+        crash.point("dispatch.published")
+        return True
 
     async def sweep_step(self) -> bool:
         async with CampaignStore.open_pipeline(self._database) as store:

@@ -17,6 +17,7 @@ from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
 from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
+from kit import crash
 from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
@@ -77,6 +78,7 @@ class Preparer:
         try:
             if not row.frozen:
                 row = await self._freeze(row)
+                crash.point("prepare.frozen")
             await self._hold(row)
         except LeaseLostError:
             log.info("preparation given up", campaign_id=row.id)
@@ -92,6 +94,7 @@ class Preparer:
                 batch, credits = self._batch(row, batch_id, text, page)
                 async with CampaignStore.open_pipeline(self._database) as store:
                     await store.add_batch(row, batch, credits)
+                crash.point("prepare.page")
         async with CampaignStore.open_pipeline(self._database) as store:
             return await store.freeze(row)
 
@@ -123,6 +126,7 @@ class Preparer:
                 if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
                     raise
                 failure = "INSUFFICIENT_CREDITS"
+        crash.point("prepare.held")
         async with CampaignStore.open_pipeline(self._database) as store:
             if failure:
                 await store.fail(await store.freeze(row), failure)

@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge
 
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
+from kit import crash
 from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
@@ -43,6 +44,7 @@ class Applier:
             absent = await store.apply_reports(list(reading.reports.values()))
             await store.park(absent)
             await store.webhooks_applied([row.id for row in rows])
+            crash.point("report.applied")
         APPLIED.inc(len(reading.reports))
         PARKED.inc(len(absent))
         QUARANTINED.inc(reading.quarantined)
@@ -84,7 +86,9 @@ class Settler:
             rows = await store.take_settlements(SETTLEMENTS_A_ROUND)
         if not rows:
             return False
+        crash.point("settle.taken")
         answers = await asyncio.gather(*(self._settle(row) for row in rows), return_exceptions=True)
+        crash.point("settle.answered")
         failed = {row.key: error for row, error in zip(rows, answers, strict=True) if error is not None}
         async with SenderStore.open_pipeline(self._database) as store:
             await store.settled([row.key for row in rows if row.key not in failed])

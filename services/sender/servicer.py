@@ -6,7 +6,7 @@ import hmac
 
 from astronote.sender.v1 import sender_pb2 as pb
 from astronote.sender.v1 import sender_pb2_grpc as rpc
-from kit import caller, pages
+from kit import caller, crash, pages
 from kit.interceptors import Context
 from kit.store import Database
 from services.sender import reports
@@ -56,8 +56,10 @@ class Reports(rpc.ReportsServiceServicer):
         body = request.body.data
         self._check(dict(context.invocation_metadata() or ()), body)
         count = len(reports.items(body))
+        crash.point("report.received")
         async with SenderStore.open_pipeline(self._database) as store:
             await store.keep_webhook(DLR, body)
+        crash.point("report.stored")
         self._received.set()
         return pb.ReceiveDeliveryReportsResponse(received=count)
 

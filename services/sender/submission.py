@@ -17,6 +17,7 @@ from astronote.campaigns.v1.campaigns_pb2_grpc import BatchesServiceStub
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
 from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
+from kit import crash
 from kit.bus import Delivery, RetryLater
 from kit.channel import Peer
 from kit.rows import AnyRow
@@ -81,6 +82,7 @@ class Submitter:
         row = await self._take(batch, lease)
         if row is None:
             return
+        crash.point("sender.taken")
         try:
             await self._go_through(batch, lease, row)
         except LeaseLostError:
@@ -113,6 +115,7 @@ class Submitter:
         if row.state == "DONE":
             return
         verdict = await self._gatekeepers.verdict(batch)
+        crash.point("sender.claimed")
         if verdict == Verdict.GO:
             tries = row.tries
             for first in range(row.next_index, len(batch.recipients), self._settings.chunk_size):
@@ -135,10 +138,13 @@ class Submitter:
         attempt_id = self._new_id()
         async with SenderStore.open_pipeline(self._database) as store:
             await store.begin_attempt(attempt_id, batch, lease, len(chunk), skipped_indexes)
+        crash.point("sender.intent")
         submitted = [(index, recipient) for index, recipient in chunk if recipient.phone not in refused]
         outcome = await self._submit(batch, submitted)
+        crash.point("sender.answered")
         SUBMITTED.labels(STATES[type(outcome)]).inc()
         await self._record(batch, lease, attempt_id, outcome, tries)
+        crash.point("sender.recorded")
 
     async def _submit(self, batch: SendBatch, submitted: Indexed) -> Outcome:
         if not submitted:
