@@ -1,5 +1,6 @@
-"""Row-level security, as every migration sets it. The owner is held to it too."""
+"""What every migration needs: row-level security, to which the owner is held too, and the tables of kit."""
 
+import sqlalchemy as sa
 from alembic import op
 
 MINE = "merchant_id = nullif(current_setting('astronote.merchant_id', true), '')::uuid"
@@ -23,7 +24,27 @@ def pipeline_table(name: str) -> None:
 
 
 def kit_tables() -> None:
-    """The tables that kit adds to each service, secured."""
+    """The tables that kit itself needs (`kit.store.kit_tables`), as they were at the first release, secured."""
+    now = sa.text("now()")
+
+    def time(name: str = "create_time", default: sa.TextClause = now) -> sa.Column[object]:
+        return sa.Column(name, sa.DateTime(timezone=True), server_default=default, nullable=False)
+
+    def id() -> sa.Column[int]:
+        return sa.Column("id", sa.BIGINT(), sa.Identity(always=False), primary_key=True)
+
+    def required(kind: type[sa.types.TypeEngine[object]], *names: str) -> list[sa.Column[object]]:
+        return [sa.Column(name, kind(), nullable=False) for name in names]
+
+    text, raw = sa.Text, sa.LargeBinary
+    claim = time("claim_expire_time", sa.text("'epoch'"))
+    op.create_table("outbox", id(), *required(text, "subject"), *required(raw, "payload"), time(), claim)
+    op.create_table("inbox", sa.Column("key", text(), primary_key=True), time())
+    fault = [*required(sa.Integer, "deliveries"), *required(text, "error")]
+    op.create_table("dead_letters", id(), *required(text, "subject", "key"), *required(raw, "payload"), *fault, time())
+    key = [sa.Column("merchant_id", sa.Uuid(as_uuid=False), primary_key=True)]
+    key += [sa.Column(name, text(), primary_key=True) for name in ("method", "request_id")]
+    op.create_table("requests", *key, *required(raw, "request_hash", "answer"), time())
     append_only_table("outbox")
     pipeline_table("inbox")
     pipeline_table("dead_letters")

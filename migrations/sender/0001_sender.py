@@ -54,23 +54,6 @@ def upgrade() -> None:
     )
     op.create_index("batches_campaign_id_idx", "batches", ["campaign_id"], unique=False)
     op.create_table(
-        "dead_letters",
-        sa.Column("id", sa.BIGINT(), sa.Identity(always=False), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column("deliveries", sa.Integer(), nullable=False),
-        sa.Column("error", sa.Text(), nullable=False),
-        sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_table(
-        "inbox",
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("key"),
-    )
-    op.create_table(
         "messages",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("merchant_id", sa.Uuid(as_uuid=False), nullable=False),
@@ -93,15 +76,6 @@ def upgrade() -> None:
     op.create_index("messages_provider_message_id_key", "messages", ["provider_message_id"], unique=True)
     op.create_index("messages_to_idx", "messages", ["to"], unique=False, postgresql_using="hash")
     op.create_table(
-        "outbox",
-        sa.Column("id", sa.BIGINT(), sa.Identity(always=False), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("claim_expire_time", sa.DateTime(timezone=True), server_default=sa.text("'epoch'"), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_table(
         "parked_reports",
         sa.Column("provider_message_id", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
@@ -112,16 +86,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("provider_message_id"),
     )
     op.create_index("parked_reports_try_time_idx", "parked_reports", ["try_time"], unique=False)
-    op.create_table(
-        "requests",
-        sa.Column("merchant_id", sa.Uuid(as_uuid=False), nullable=False),
-        sa.Column("method", sa.Text(), nullable=False),
-        sa.Column("request_id", sa.Text(), nullable=False),
-        sa.Column("request_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("answer", sa.LargeBinary(), nullable=False),
-        sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("merchant_id", "method", "request_id"),
-    )
     op.create_table(
         "settlements",
         sa.Column("key", sa.Text(), nullable=False),
