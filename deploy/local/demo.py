@@ -118,7 +118,7 @@ def send(api: Api, campaign_id: str) -> None:
 
 def show_books(report: dict[str, Any]) -> None:
     counts, credits = report["counts"], report["credits"]
-    table = Table(title=f"The books: {report['state'].lower()}{', final' if report['final'] else ''}")
+    table = Table(min_width=30, title=f"The books: {report['state'].lower()}{', final' if report['final'] else ''}")
     states = ("queued", "accepted", "delivered", "failed", "rejected", "expired", "unknown")
     rows = {state: counts[state] for state in states} | {"skipped": sum(counts["skipped"].values())}
     table.add_column("")
