@@ -1,6 +1,6 @@
 """Settings of the sender."""
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from kit.config import ServiceSettings
 
@@ -15,11 +15,40 @@ class Settings(ServiceSettings):
     chunk_size: int = 5000
     #: Batches in hand at a time.
     concurrency: int = 5
+    #: Of these, batches of one merchant.
+    merchant_concurrency: int = 4
     #: Whoever has a batch has it for so long; longer than the provider may take.
-    lease_seconds: float = 120
-    provider_timeout_seconds: float = 60
+    lease_seconds: float = 45
+    provider_timeout_seconds: float = 30
     #: Tries of a batch that the provider is known not to have taken, and the wait after the first; it doubles.
     tries_max: int = 5
     retry_seconds: float = 3
-    #: An accepted message without a report, and an unknown one without evidence, expire after this.
+    #: The longest wait that is believed of a provider's Retry-After.
+    retry_seconds_max: float = 300
+    #: Limits of a traffic account and of a merchant, for all senders together; 0 messages: no limit.
+    account_requests_per_second: float = Field(default=100, gt=0)
+    account_messages_per_second: float = Field(default=0, ge=0)
+    merchant_requests_per_second: float = Field(default=50, gt=0)
+    merchant_messages_per_second: float = Field(default=0, ge=0)
+    #: The part of each limit that is kept for single texts; the rest is for bulk.
+    single_requests_share: float = Field(default=0.5, gt=0, lt=1)
+    single_messages_share: float = Field(default=0.1, gt=0, lt=1)
+    #: A submission waits so long for its turn with the batch in hand; longer, and the batch is put down.
+    limit_wait_seconds: float = 1
+    #: The breaker opens for so many seconds when so large a share of the last answers was ambiguous.
+    breaker_window: int = Field(default=20, gt=0)
+    breaker_unknown_share: float = Field(default=0.5, gt=0, le=1)
+    breaker_seconds: float = 30
+    #: Messages of a submission after an ambiguous answer, and of a probe.
+    cautious_size: int = Field(default=50, gt=0)
+    #: An accepted message without a report expires after this.
     validity_seconds: float = 72 * 3600
+    #: An unknown one without evidence waits so much longer: its report may come when the validity ends.
+    unknown_grace_seconds: float = 24 * 3600
+    #: A report of a message that we do not know is looked up after this; longer than a submission takes to be recorded.
+    lookup_after_seconds: float = 60
+    lookups_per_second: int = 20
+    lookup_tries_max: int = 5
+    #: What was posted can be replayed for so long.
+    webhook_retention_seconds: float = 30 * 86400
+    recount_interval_seconds: float = 300
