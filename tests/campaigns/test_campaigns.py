@@ -1,0 +1,294 @@
+"""Templates and campaigns over gRPC: what merchants write, read, price and are refused."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from astronote.accounts.v1 import accounts_pb2 as accounts
+from astronote.accounts.v1.accounts_pb2_grpc import AuthServiceStub
+from astronote.campaigns.v1 import campaigns_pb2 as pb
+from astronote.campaigns.v1.campaigns_pb2_grpc import (
+    BatchesServiceStub,
+    CampaignsServiceStub,
+    LinksServiceStub,
+    TemplatesServiceStub,
+)
+from astronote.contacts.v1 import contacts_pb2 as contacts
+from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub
+from tests.conftest import TestMesh
+
+GREEK = "Γεια σου {{first_name|φίλε}}"
+
+
+class Shop:
+    """A registered merchant, speaking to campaigns and contacts."""
+
+    def __init__(self, mesh: TestMesh, merchant_id: str) -> None:
+        self.mesh, self.merchant_id = mesh, merchant_id
+
+    async def call(self, stub: Any, method: str, request: Any, service: str = "campaigns") -> Any:
+        peer = await self.mesh.service(service)
+        metadata = peer.metadata(self.merchant_id, "merchant")
+        return await getattr(stub(peer.channel), method)(request, metadata=metadata, timeout=20)
+
+    async def contact(self, phone: str, **fields: str) -> None:
+        request = contacts.CreateContactRequest(contact=contacts.Contact(phone=phone, **fields))
+        await self.call(ContactsServiceStub, "CreateContact", request, "contacts")
+
+    async def template(self, **fields: Any) -> pb.Template:
+        template = pb.Template(**{"name": "Welcome", "text": GREEK, **fields})
+        return await self.call(TemplatesServiceStub, "CreateTemplate", pb.CreateTemplateRequest(template=template))
+
+    async def campaign(self, request_id: str = "", **fields: Any) -> pb.Campaign:
+        campaign = pb.Campaign(**{"name": "Offer", "text": GREEK, **fields})
+        if not campaign.HasField("audience"):
+            campaign.audience.all = True
+        request = pb.CreateCampaignRequest(campaign=campaign, request_id=request_id)
+        return await self.call(CampaignsServiceStub, "CreateCampaign", request)
+
+    async def do(self, verb: str, id: str, **fields: Any) -> Any:
+        request = getattr(pb, f"{verb}Request")(id=id, **fields)
+        return await self.call(CampaignsServiceStub, verb, request)
+
+    async def ended(self, id: str) -> pb.Report:
+        async with asyncio.timeout(20):
+            while True:
+                report = await self.do("GetReport", id)
+                if report.final:
+                    return report
+                await asyncio.sleep(0.05)
+
+
+async def registered(mesh: TestMesh, **fields: str) -> Shop:
+    peer = await mesh.service("accounts")
+    request = accounts.RegisterRequest(email=f"{uuid.uuid4()}@example.com", password="correct horse", company="Cafe")
+    request.MergeFrom(accounts.RegisterRequest(**fields))
+    session = await AuthServiceStub(peer.channel).Register(request, metadata=peer.metadata(role="public"), timeout=20)
+    return Shop(mesh, session.merchant.id)
+
+
+@pytest.fixture
+async def shop(mesh: TestMesh) -> Shop:
+    return await registered(mesh, sender_name="Cafe")
+
+
+@pytest.fixture(scope="module")
+async def rich_mesh(mesh: TestMesh) -> AsyncIterator[TestMesh]:
+    """Merchants begin with three credits and a plan. The senders are away: what is sent stays queued."""
+    async with mesh.with_settings("wallet", welcome_credits=3, welcome_plan="starter"):
+        yield mesh
+
+
+@pytest.fixture
+async def rich_shop(rich_mesh: TestMesh) -> Shop:
+    return await registered(rich_mesh, sender_name="Cafe")
+
+
+async def refusal(call: Any) -> tuple[str, dict[str, str]]:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    trailer = dict(raised.value.trailing_metadata() or ())["grpc-status-details-bin"]
+    info = ErrorInfo()
+    assert Status.FromString(trailer).details[0].Unpack(info)
+    return info.reason, dict(info.metadata)
+
+
+async def test_a_template_is_versioned_by_its_text(shop: Shop) -> None:
+    made = await shop.template()
+    assert (made.version, made.system) == (1, False)
+
+    async def update(paths: list[str], **fields: str) -> pb.Template:
+        request = pb.UpdateTemplateRequest(
+            template=pb.Template(id=made.id, **fields), update_mask=FieldMask(paths=paths)
+        )
+        return await shop.call(TemplatesServiceStub, "UpdateTemplate", request)
+
+    assert (await update(["name"], name="Hello")).version == 1
+    assert (await update(["text"], text=GREEK)).version == 1
+    assert (await update(["text"], text="Hi")).version == 2
+    assert (await refusal(update(["version"])))[0] == "MASK_INVALID"
+    request = pb.GetTemplateRequest(id=made.id)
+    assert (await shop.call(TemplatesServiceStub, "GetTemplate", request)).name == "Hello"
+    await shop.call(TemplatesServiceStub, "DeleteTemplate", pb.DeleteTemplateRequest(id=made.id))
+    assert (await refusal(shop.call(TemplatesServiceStub, "GetTemplate", request)))[0] == "TEMPLATE_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "field"),
+    [
+        ({"name": ""}, "FIELD_REQUIRED", "template.name"),
+        ({"name": " "}, "TEMPLATE_INVALID", "template.name"),
+        ({"name": "a" * 101}, "TEMPLATE_INVALID", "template.name"),
+        ({"language": "a" * 36}, "TEMPLATE_INVALID", "template.language"),
+        ({"text": "{{nickname}}"}, "TEXT_INVALID", "template.text"),
+    ],
+)
+async def test_a_wrong_template_is_refused(shop: Shop, fields: dict[str, str], reason: str, field: str) -> None:
+    found, metadata = await refusal(shop.template(**fields))
+    assert (found, metadata["field"]) == (reason, field)
+
+
+async def test_a_preview_shows_what_ucs_2_costs(shop: Shop) -> None:
+    made = await shop.template(text="Καλημέρα {{first_name|φίλε}}! " + "Έκπτωση είκοσι τοις εκατό. " * 4)
+    request = pb.PreviewTemplateRequest(id=made.id, values={"first_name": "Μαρία"})
+    preview = await shop.call(TemplatesServiceStub, "PreviewTemplate", request)
+    assert preview.rendering.text.startswith("Καλημέρα Μαρία! ")
+    assert (preview.rendering.encoding, preview.rendering.segments) == (pb.Rendering.UCS_2, 3)
+    assert (preview.gsm_rendering.encoding, preview.gsm_rendering.segments) == (pb.Rendering.GSM_7, 1)
+    assert "α" in preview.ucs2_characters
+
+
+async def test_lists_go_by_pages(shop: Shop) -> None:
+    made = [(await shop.campaign(name=f"C{number}")).id for number in range(5)]
+    seen: list[str] = []
+    token = ""
+    while True:
+        request = pb.ListCampaignsRequest(page_size=2, page_token=token)
+        page = await shop.call(CampaignsServiceStub, "ListCampaigns", request)
+        seen += [campaign.id for campaign in page.campaigns]
+        if not (token := page.next_page_token):
+            break
+    assert seen == made[::-1]
+    bad = pb.ListCampaignsRequest(page_token="$")
+    assert (await refusal(shop.call(CampaignsServiceStub, "ListCampaigns", bad)))[0] == "PAGE_TOKEN_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "field"),
+    [
+        ({"name": ""}, "FIELD_REQUIRED", "campaign.name"),
+        ({"text": ""}, "CAMPAIGN_INVALID", "campaign.text"),
+        ({"template_id": "x"}, "CAMPAIGN_INVALID", "campaign.text"),
+        ({"text": "{{attributes.}}"}, "TEXT_INVALID", "campaign.text"),
+        ({"sender_name": "ab"}, "CAMPAIGN_INVALID", "campaign.sender_name"),
+        ({"sender_name": "Twelve chars"}, "CAMPAIGN_INVALID", "campaign.sender_name"),
+        ({"audience": {"all": False}}, "CAMPAIGN_INVALID", "campaign.audience.all"),
+    ],
+)
+async def test_a_wrong_campaign_is_refused(shop: Shop, fields: dict[str, Any], reason: str, field: str) -> None:
+    found, metadata = await refusal(shop.campaign(**fields))
+    assert (found, metadata["field"]) == (reason, field)
+
+
+async def test_the_same_request_id_makes_one_campaign(shop: Shop) -> None:
+    made = await asyncio.gather(*(shop.campaign(request_id="once") for _ in range(10)))
+    assert len({campaign.id for campaign in made}) == 1
+    assert (await refusal(shop.campaign(request_id="once", name="Other")))[0] == "IDEMPOTENCY_KEY_REUSED"
+
+
+async def test_a_campaign_keeps_the_text_that_its_template_had(shop: Shop) -> None:
+    template = await shop.template(text="Before")
+    campaign = await shop.campaign(text="", template_id=template.id)
+    request = pb.UpdateTemplateRequest(
+        template=pb.Template(id=template.id, text="After"), update_mask=FieldMask(paths=["text"])
+    )
+    await shop.call(TemplatesServiceStub, "UpdateTemplate", request)
+    assert (await shop.do("GetCampaign", campaign.id)).text == "Before"
+    unknown = shop.campaign(text="", template_id=str(uuid.uuid4()))
+    assert (await refusal(unknown))[0] == "TEMPLATE_NOT_FOUND"
+
+
+async def test_a_quote_is_exact_and_holds_nothing(rich_shop: Shop) -> None:
+    await rich_shop.contact("+306911111111", first_name="Μαρία")
+    await rich_shop.contact("+306911111112", first_name="Α" * 60)
+    campaign = await rich_shop.campaign()
+    quote = await rich_shop.do("QuoteCampaign", campaign.id)
+    assert (quote.recipients, quote.credits, quote.balance, quote.affordable) == (2, 3, 3, True)
+    assert dict(quote.segments_histogram) == {1: 1, 2: 1}
+    assert quote.sample[0].rendering.text.startswith("Γεια σου Μαρία\nhttp://shop.test/u/")
+    assert (await rich_shop.do("GetCampaign", campaign.id)).state == pb.Campaign.DRAFT
+
+
+async def test_a_send_is_refused_before_anything_moves(shop: Shop, rich_shop: Shop, rich_mesh: TestMesh) -> None:
+    empty = await rich_shop.campaign()
+    assert (await refusal(rich_shop.do("SendCampaign", empty.id)))[0] == "NO_RECIPIENTS"
+    for number in range(4):
+        await rich_shop.contact(f"+30691111112{number}")
+    reason, metadata = await refusal(rich_shop.do("SendCampaign", empty.id))
+    assert (reason, metadata["available"], metadata["shortfall_min"]) == ("INSUFFICIENT_CREDITS", "3", "1")
+    nameless = await registered(rich_mesh)
+    await nameless.contact("+306911111111")
+    campaign = await nameless.campaign()
+    assert (await refusal(nameless.do("SendCampaign", campaign.id)))[0] == "SENDER_NAME_MISSING"
+    assert (await refusal(shop.do("SendCampaign", str(uuid.uuid4()))))[0] == "CAMPAIGN_NOT_FOUND"
+
+
+async def test_a_price_that_turns_out_too_dear_fails_the_campaign_with_its_books_closed(rich_shop: Shop) -> None:
+    for number in range(2):
+        await rich_shop.contact(f"+30691111111{number}", first_name="Α" * 60)
+    campaign = await rich_shop.campaign()
+    sent = await asyncio.gather(*(rich_shop.do("SendCampaign", campaign.id, request_id="r") for _ in range(5)))
+    assert {answer.state for answer in sent} == {pb.Campaign.PREPARING}
+    report = await rich_shop.ended(campaign.id)
+    assert report.state == pb.Campaign.FAILED
+    assert dict(report.counts.skipped) == {"insufficient_credits": 2}
+    assert (report.counts.targeted, report.counts.queued, report.credits.held) == (2, 0, 0)
+    assert (await rich_shop.do("GetCampaign", campaign.id)).failure == "INSUFFICIENT_CREDITS"
+    assert (await refusal(rich_shop.do("SendCampaign", campaign.id)))[0] == "WRONG_STATE"
+
+
+async def test_a_batch_is_claimed_dropped_or_put_down_as_its_campaign_stands(rich_shop: Shop) -> None:
+    await rich_shop.contact("+306911111111")
+    campaign = await rich_shop.campaign()
+    await rich_shop.do("SendCampaign", campaign.id)
+    batch_id = await sending(rich_shop, campaign.id)
+
+    async def verdict() -> Any:
+        peer = await rich_shop.mesh.service("campaigns", caller="sender")
+        answer = await BatchesServiceStub(peer.channel).ClaimBatch(
+            pb.ClaimBatchRequest(batch_id=batch_id), metadata=peer.metadata(rich_shop.merchant_id), timeout=20
+        )
+        return answer.verdict
+
+    await rich_shop.do("PauseCampaign", campaign.id)
+    assert await verdict() == pb.ClaimBatchResponse.WAIT
+    await rich_shop.do("ResumeCampaign", campaign.id)
+    assert await verdict() == pb.ClaimBatchResponse.GO
+    await rich_shop.do("CancelCampaign", campaign.id)
+    assert await verdict() == pb.ClaimBatchResponse.STOP
+    report = await rich_shop.do("GetReport", campaign.id)
+    assert (report.counts.queued, report.final) == (1, False)
+
+
+async def test_a_cancel_before_any_sender_began_drops_the_batch(rich_shop: Shop) -> None:
+    await rich_shop.contact("+306911111111")
+    campaign = await rich_shop.campaign()
+    await rich_shop.do("SendCampaign", campaign.id)
+    batch_id = await sending(rich_shop, campaign.id)
+    await rich_shop.do("CancelCampaign", campaign.id)
+    peer = await rich_shop.mesh.service("campaigns", caller="sender")
+    answer = await BatchesServiceStub(peer.channel).ClaimBatch(
+        pb.ClaimBatchRequest(batch_id=batch_id), metadata=peer.metadata(rich_shop.merchant_id), timeout=20
+    )
+    assert answer.verdict == pb.ClaimBatchResponse.DROP
+    report = await rich_shop.ended(campaign.id)
+    assert dict(report.counts.skipped) == {"cancelled": 1}
+    assert (report.credits.held, report.credits.released) == (1, 1)
+
+
+async def sending(shop: Shop, id: str) -> int:
+    """Waits until the campaign is with the senders; the id of its one batch."""
+    async with asyncio.timeout(20):
+        while (await shop.do("GetCampaign", id)).state != pb.Campaign.SENDING:
+            await asyncio.sleep(0.05)
+    store, database = shop.mesh.app("campaigns").store, shop.mesh.app("campaigns").database
+    async with store.open_pipeline(database) as opened:
+        batches = opened.metadata.tables["batches"]
+        found = await opened.connection.execute(batches.select().where(batches.c.campaign_id == id))
+        return int(found.one().id)
+
+
+async def test_a_link_that_nobody_was_sent_leads_nowhere(mesh: TestMesh) -> None:
+    peer = await mesh.service("campaigns")
+    for code in ("0" * 11, "zzzzzzzzzzz", "short", "Ω" * 11):
+        call = LinksServiceStub(peer.channel).ShowUnsubscribe(
+            pb.ShowUnsubscribeRequest(code=code), metadata=peer.metadata(role="public"), timeout=20
+        )
+        assert (await refusal(call))[0] == "LINK_NOT_FOUND"
