@@ -115,6 +115,13 @@ class Mesh:
         """Sends a signal to a child and returns the process it went to; one that dies is started again."""
         return self.children[name].kill(number)
 
+    def wipe_stream(self) -> None:
+        """The broker dies, its disk with it, and an empty one comes back."""
+        child = self.children["nats"]
+        child.stop()
+        shutil.rmtree(self.data / "nats" / "jetstream")
+        child.start()
+
     def wait_ready(self, timeout_seconds: float = READY_SECONDS) -> None:
         """Until the gateway answers /readyz with 200, which it does when the whole mesh can be reached."""
         exits = {child: child.exits for child in self.children.values()}

@@ -1,108 +1,11 @@
 """The whole mesh as processes, once a session, and a merchant who speaks to its gateway."""
 
-import contextlib
-import secrets
-import time
 from collections.abc import Iterator
-from typing import Any
 
-import httpx
 import pytest
 
 from deploy.local.mesh import Mesh
-
-END_SECONDS = 90.0
-
-
-class Shop:
-    """A fresh merchant of a running mesh."""
-
-    def __init__(self, mesh: Mesh, sender_name: str = "") -> None:
-        self.mesh = mesh
-        # A stem of its own: the stand-in counts doubles by sender and text.
-        self.sender_name = sender_name or f"S{secrets.token_hex(4)}"
-        self.http = httpx.Client(base_url=mesh.url, timeout=60)
-        body = {"email": f"{self.sender_name}@example.com", "password": "correct horse", "company": "Καφέ"}
-        self.session = self.call("POST", "/v1/auth:register", json=body | {"senderName": self.sender_name})
-        self.http.headers["Authorization"] = f"Bearer {self.session['accessToken']}"
-
-    def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        answer = self.http.request(method, path, **options)
-        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
-        content: dict[str, Any] = answer.json()
-        return content
-
-    def bring(self, count: int, first: int = 10_000_000) -> None:
-        rows = "".join(f"69{first + number:08d},Μαρία\n" for number in range(count))
-        done = self.call("POST", "/v1/contacts:import", content=f"phone,first_name\n{rows}".encode())
-        while done["state"] not in ("DONE", "FAILED"):
-            time.sleep(0.1)
-            done = self.call("GET", f"/v1/imports/{done['id']}")
-        assert (done["state"], done["created"]) == ("DONE", count)
-
-    def campaign(self, text: str = "Γεια σου {{first_name|φίλε}}!") -> str:
-        draft = {"name": "Offer", "text": text, "audience": {"all": True}}
-        return str(self.call("POST", "/v1/campaigns", json=draft)["id"])
-
-    def verb(self, campaign_id: str, verb: str) -> dict[str, Any]:
-        return self.call("POST", f"/v1/campaigns/{campaign_id}:{verb}", json={})
-
-    def report(self, campaign_id: str) -> dict[str, Any]:
-        report = self.call("GET", f"/v1/campaigns/{campaign_id}/report")
-        assert_books_add_up(report)
-        return report
-
-    def closed(self, campaign_id: str, seconds: float = END_SECONDS) -> dict[str, Any]:
-        """The final report; the road may be interrupted meanwhile, so a refused look is looked again."""
-        deadline = time.monotonic() + seconds
-        report: dict[str, Any] = {}
-        answer = httpx.Response(503)
-        while not report.get("final"):
-            assert time.monotonic() < deadline, f"not closed in {seconds} s: {report}"
-            time.sleep(0.1)
-            with contextlib.suppress(httpx.TransportError):
-                answer = self.http.get(f"/v1/campaigns/{campaign_id}/report")
-            if answer.is_success:
-                report = answer.json()
-                assert_books_add_up(report)
-        return report
-
-    def submitted(self, campaign_id: str, count: int) -> None:
-        """Waits until so many have left the queue."""
-        deadline = time.monotonic() + END_SECONDS
-        while True:
-            counts = self.report(campaign_id)["counts"]
-            if counts["targeted"] - counts["queued"] >= count:
-                return
-            assert time.monotonic() < deadline, counts
-            time.sleep(0.02)
-
-
-def assert_books_add_up(report: dict[str, Any]) -> None:
-    counts, credits = report["counts"], report["credits"]
-    states = ("queued", "accepted", "delivered", "failed", "rejected", "expired", "unknown")
-    assert counts["targeted"] == sum(counts[state] for state in states) + sum(counts["skipped"].values()), report
-    assert all(counts[state] >= 0 for state in states), report
-    assert credits["captured"] + credits["released"] <= credits["held"] or not credits["held"], report
-    if report["final"]:
-        assert credits["captured"] + credits["released"] == credits["held"], report
-
-
-class Oracle:
-    """The stand-in's own record."""
-
-    def __init__(self, mesh: Mesh) -> None:
-        self._url = f"http://{mesh.wiring.address('mitto')}/_stand-in"
-
-    def summary(self) -> dict[str, Any]:
-        content: dict[str, Any] = httpx.get(f"{self._url}/summary", timeout=30).json()
-        return content
-
-    def behave(self, **behaviour: Any) -> None:
-        assert httpx.post(f"{self._url}/behaviour", json=behaviour, timeout=30).is_success
-
-    def reset(self) -> None:
-        assert httpx.post(f"{self._url}/reset", timeout=30).is_success
+from tests.shop import Oracle, Shop
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +13,12 @@ def running_mesh() -> Iterator[Mesh]:
     """Small batches, quick sweeps: what takes minutes at night takes seconds here."""
     overrides = {
         "campaigns": {"BATCH_SIZE": "250", "REPUBLISH_AFTER_SECONDS": "3", "SILENCE_SECONDS": "3"},
-        "sender": {"LEASE_SECONDS": "4", "PROVIDER_TIMEOUT_SECONDS": "3", "VALIDITY_SECONDS": "15"},
+        "sender": {
+            "LEASE_SECONDS": "4",
+            "PROVIDER_TIMEOUT_SECONDS": "3",
+            "VALIDITY_SECONDS": "15",
+            "UNKNOWN_GRACE_SECONDS": "2",
+        },
     }
     with Mesh.temporary(overrides=overrides) as mesh:
         yield mesh

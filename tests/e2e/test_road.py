@@ -1,6 +1,5 @@
 """One campaign through the whole mesh, as processes, over HTTP: priced, sent, reported, closed; and interrupted."""
 
-import shutil
 import signal
 import time
 
@@ -9,7 +8,7 @@ import orjson
 import pytest
 
 from deploy.local.mesh import Mesh
-from tests.e2e.conftest import Oracle, Shop
+from tests.shop import Oracle, Shop
 
 pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.timeout(240)]
 
@@ -131,17 +130,8 @@ def test_a_wiped_stream_loses_and_doubles_nothing(running_mesh: Mesh, shop: Shop
     campaign = shop.campaign()
     shop.verb(campaign, "send")
     shop.submitted(campaign, 1000)
-    wipe(running_mesh)
+    running_mesh.wipe_stream()
     report = shop.closed(campaign)
     summary = oracle.summary()
     assert (summary["accepted"], summary["doubled"]) == (5000, 0)
     assert report["counts"]["delivered"] + report["counts"]["failed"] == 5000
-
-
-def wipe(mesh: Mesh) -> None:
-    """The broker dies and its disk with it."""
-    store = mesh.data / "nats" / "jetstream"
-    child = mesh.children["nats"]
-    child.stop()
-    shutil.rmtree(store)
-    child.start()
