@@ -55,6 +55,9 @@ def settled(hold: HoldRecord, capture: int, release: int) -> HoldRecord:
         if amount < 0:
             raise AmountInvalid(field=field, amount=amount)
     if hold.state == HoldRecord.CLOSED:
+        # The close has released all that was left: a release that was on its way meanwhile has nothing to do.
+        if capture == 0 and release <= hold.released:
+            return hold
         raise HoldClosed(hold_id=hold.id)
     if capture + release > left(hold):
         raise HoldExceeded(hold_id=hold.id, left=left(hold), exceeded_by=capture + release - left(hold))

@@ -97,6 +97,38 @@ async def test_more_credits_than_a_message_can_say_are_refused(wallet: Client):
     assert (await wallet("GetWallet")).granted == 2_000_001_000
 
 
+async def test_a_release_that_the_close_overtook_is_taken_and_moves_nothing(wallet: Client):
+    """The sender's release and the campaign's close are not ordered: a release must not be refused for ever."""
+    hold_id = new_id()
+    await wallet("Hold", hold_id=hold_id, amount=100)
+    await wallet.settle(hold_id, "a", capture=60)
+    closed = await wallet("CloseHold", hold_id=hold_id, captured=60)
+    assert await wallet.settle(hold_id, "a:expired", release=40) == closed
+    assert await wallet.settle(hold_id, "a:expired", release=40) == closed
+    assert await reason(wallet.settle(hold_id, "a:expired", release=39)) == "KEY_REUSED"
+    assert await reason(wallet.settle(hold_id, "b", release=41)) == "HOLD_CLOSED"
+    assert await reason(wallet.settle(hold_id, "c", capture=1)) == "HOLD_CLOSED"
+    assert await wallet.balances() == (940, 0, 60)
+
+
+async def test_fifty_settlements_and_closes_of_one_hold_at_once_never_lose_a_capture(wallet: Client):
+    """Whichever comes first: a close succeeds only with the sum that was captured, and no capture follows it."""
+    hold_id = new_id()
+    await wallet("Hold", hold_id=hold_id, amount=100)
+    answers = await asyncio.gather(
+        *(wallet.settle(hold_id, f"attempt-{number}", capture=2, release=1) for number in range(25)),
+        *(wallet("CloseHold", hold_id=hold_id, captured=2 * number) for number in range(25)),
+        return_exceptions=True,
+    )
+    captured = sum(2 for answer in answers[:25] if isinstance(answer, pb.HoldRecord))
+    closes = [answer for answer in answers[25:] if isinstance(answer, pb.HoldRecord)]
+    assert len(closes) <= 1
+    assert all(close.captured == captured for close in closes)
+    if not closes:
+        await wallet("CloseHold", hold_id=hold_id, captured=captured)
+    assert await wallet.balances() == (1000 - captured, 0, captured)
+
+
 async def test_fifty_holds_at_once_never_overdraw(wallet: Client):
     answers = await asyncio.gather(
         *(wallet("Hold", hold_id=new_id(), amount=30) for _ in range(50)), return_exceptions=True

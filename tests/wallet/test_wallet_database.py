@@ -1,5 +1,6 @@
 """What the database itself holds to, whatever the service's code does."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -118,6 +119,39 @@ async def test_the_recount_reads_zero_and_sees_what_is_wrong(wallet: Client, mes
             await connection.rollback()
 
 
+async def test_the_recount_sees_a_journal_that_does_not_balance(wallet: Client):
+    """The trigger that refuses it is taken away, by the one role that can; all of it is rolled back."""
+    async with connected(wallet, "owner_url") as connection:
+        await connection.execute(text("ALTER TABLE entries DISABLE TRIGGER balanced"))
+        await connection.execute(
+            text("""
+                INSERT INTO entries SELECT merchant_id, id, 'purchased', -1 FROM journals
+                WHERE merchant_id = :merchant_id AND kind = 'GRANT'
+            """),
+            {"merchant_id": wallet.merchant_id},
+        )
+        # An unbalanced journal, and a wallet that is not its sum.
+        assert await WalletStore(connection, "").discrepancies() == 2
+        await connection.rollback()
+
+
+async def test_the_recount_reads_zero_at_every_instant_while_fifty_move(wallet: Client, mesh: Any):
+    async def move() -> None:
+        hold_id = new_id()
+        await wallet("Hold", hold_id=hold_id, amount=10)
+        await wallet.settle(hold_id, "a", capture=3, release=2)
+        await wallet("CloseHold", hold_id=hold_id, captured=3)
+
+    moving = asyncio.gather(*(move() for _ in range(50)))
+    looks = 0
+    while not moving.done():
+        async with WalletStore.open_pipeline(mesh.app("wallet").database) as store:
+            assert await store.discrepancies() == 0
+        looks += 1
+    await moving
+    assert looks > 1
+
+
 amounts = st.integers(-1, 60)
 keys = st.sampled_from("abc")
 operations = st.one_of(
@@ -162,7 +196,9 @@ class Model:
 
     def settle(self, hold: str, _: str, capture: int, release: int) -> bool:
         amount, captured, released = self.holds[hold]
-        if min(capture, release) < 0 or hold in self.closed or capture + release > amount - captured - released:
+        if hold in self.closed:
+            return capture == 0 and 0 <= release <= released
+        if min(capture, release) < 0 or capture + release > amount - captured - released:
             return False
         self.holds[hold] = [amount, captured + capture, released + release]
         self.available, self.spent = self.available + release, self.spent + capture

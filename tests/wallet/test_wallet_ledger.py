@@ -47,7 +47,8 @@ REFUSALS = [
     (lambda: ledger.settled(OPEN, 0, -1), AmountInvalid, {"field": "release"}),
     (lambda: ledger.settled(OPEN, 6, 0), HoldExceeded, {"left": "5", "exceeded_by": "1"}),
     (lambda: ledger.settled(OPEN, 2**31 - 1, 2**31 - 1), HoldExceeded, {"left": "5"}),
-    (lambda: ledger.settled(CLOSED, 0, 0), HoldClosed, {"hold_id": "h"}),
+    (lambda: ledger.settled(CLOSED, 1, 0), HoldClosed, {"hold_id": "h"}),
+    (lambda: ledger.settled(CLOSED, 0, 8), HoldClosed, {"hold_id": "h"}),
     (lambda: ledger.closed(OPEN, 4), HoldUnsettled, {"captured": "3", "expected": "4"}),
 ]
 
@@ -57,3 +58,8 @@ def test_refusals(act, refusal: type[DomainError], metadata: dict[str, str]):
     with pytest.raises(refusal) as raised:
         act()
     assert raised.value.metadata.items() >= metadata.items()
+
+
+def test_a_release_that_the_close_overtook_moves_nothing():
+    assert ledger.settled(CLOSED, 0, 7) == CLOSED
+    assert ledger.between(CLOSED, ledger.settled(CLOSED, 0, 0)) == ledger.Movement()
