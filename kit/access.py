@@ -18,29 +18,39 @@ class AccessDenied(PermissionDenied):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`role` that comes through the gateway (`public`, `merchant`, …; empty: none), and services that may call too."""
+    """`role` that comes through the gateway (`public`, `merchant`, …; empty: none), and services that may call too: on
+    behalf of a merchant where the role is a merchant's or none, unless it is `no_merchant`, which is for none at all.
+    """
 
     role: str = ""
     services: frozenset[str] = frozenset()
+    no_merchant: bool = False
 
 
 def rule(method: MethodDescriptor) -> Rule:
     for option, value in method.GetOptions().ListFields():
         if option.full_name == OPTION:
             role = value.DESCRIPTOR.enum_types_by_name["Caller"].values_by_number[value.caller].name.lower()
-            return Rule("" if role == "internal" else role, frozenset(value.services))
+            return Rule("" if role == "internal" else role, frozenset(value.services), value.no_merchant)
     return Rule()
 
 
 def check(rule: Rule, caller: Caller) -> None:
-    """Refuses `AccessDenied`."""
-    if caller.service == GATEWAY:
-        allowed = rule.role != "" and rule.role in (caller.role, "public")
+    """Refuses `AccessDenied`. Only the gateway speaks in another role than that of a service, and only as itself does
+    it call what is internal.
+    """
+    if caller.role == "service":
+        allowed = caller.service in rule.services
     else:
-        allowed = caller.role == "service" and caller.service in rule.services
-    is_for_a_merchant = rule.role in ("merchant", "")
-    if not allowed or (is_for_a_merchant and not _is_uuid(caller.merchant_id)):
+        allowed = caller.service == GATEWAY and rule.role != "" and rule.role in (caller.role, "public")
+    if not allowed or not _has_merchant_as_ruled(rule, caller.merchant_id):
         raise AccessDenied(service=caller.service, role=caller.role)
+
+
+def _has_merchant_as_ruled(rule: Rule, merchant_id: str) -> bool:
+    if rule.no_merchant:
+        return merchant_id == ""
+    return rule.role not in ("merchant", "") or _is_uuid(merchant_id)
 
 
 def _is_uuid(text: str) -> bool:

@@ -19,6 +19,7 @@ class Caller:
 
 _current: ContextVar[Caller] = ContextVar("caller")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
+_client_address: ContextVar[str] = ContextVar("client_address", default="")
 
 
 def current() -> Caller:
@@ -35,6 +36,12 @@ def request_id() -> str:
     return _request_id.get()
 
 
-def enter(caller: Caller, request_id: str) -> None:
+def client_address() -> str:
+    """The IP address that the gateway was asked from; empty where it was not the gateway that called."""
+    return _client_address.get()
+
+
+def enter(caller: Caller, request_id: str, client_address: str = "") -> None:
     _current.set(caller)
     _request_id.set(request_id)
+    _client_address.set(client_address)

@@ -10,6 +10,8 @@ from kit.caller import request_id
 from kit.identity import HEADER, Identity
 
 REQUEST_ID_HEADER = "x-request-id"
+# Where the gateway was asked from; believed of the gateway only.
+CLIENT_ADDRESS_HEADER = "x-client-address"
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 
 Metadata = tuple[tuple[str, str], ...]

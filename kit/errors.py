@@ -3,7 +3,8 @@
 Raising one is enough: the server turns it into a `google.rpc.Status` with an `ErrorInfo`, and the gateway turns that
 into an HTTP answer. The class name is the machine-readable reason (`PhoneTaken` -> `PHONE_TAKEN`), the docstring is
 the message, keyword arguments are its metadata. `field` among them names the field of the request that is wrong
-(`contact.phone`) and travels as a `BadRequest` violation as well.
+(`contact.phone`) and travels as a `BadRequest` violation as well; `retry_seconds` says when to come again, and travels
+as a `RetryInfo`, of which the gateway makes a `Retry-After`.
 
 Anything else that is raised is a bug: logged with its traceback, shown to the caller as INTERNAL.
 """
@@ -11,7 +12,8 @@ Anything else that is raised is a bug: logged with its traceback, shown to the c
 import re
 
 from google.protobuf.any_pb2 import Any
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
@@ -33,10 +35,12 @@ class DomainError(Exception):
         message = (type(self).__doc__ or "").strip()
         status = Status(code=self.code.value[0], message=message)
         info = ErrorInfo(reason=self.reason(), domain=domain, metadata=self.metadata)
-        details: list[ErrorInfo | BadRequest] = [info]
+        details: list[ErrorInfo | BadRequest | RetryInfo] = [info]
         if field := self.metadata.get("field"):
             violation = BadRequest.FieldViolation(field=field, description=message, reason=self.reason())
             details.append(BadRequest(field_violations=[violation]))
+        if retry_seconds := self.metadata.get("retry_seconds"):
+            details.append(RetryInfo(retry_delay=Duration(seconds=int(retry_seconds))))
         for detail in details:
             packed = Any()
             packed.Pack(detail)
@@ -66,6 +70,12 @@ class FailedPrecondition(DomainError):
     """The thing is not in a state that allows this."""
 
     code = StatusCode.FAILED_PRECONDITION
+
+
+class ResourceExhausted(DomainError):
+    """There was too much of this; try again later."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
 
 
 class Aborted(DomainError):

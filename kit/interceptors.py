@@ -18,13 +18,23 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kit import access, caller, validation
-from kit.channel import REQUEST_ID_HEADER
+from kit.channel import CLIENT_ADDRESS_HEADER, REQUEST_ID_HEADER
 from kit.errors import DomainError, Unavailable
 from kit.identity import HEADER, Identity
 
 SECONDS = Histogram("rpc_seconds", "Time to answer an RPC.", ["method", "code"])
 TIMEOUT_SECONDS = 30.0
 STREAM_TIMEOUT_SECONDS = 3600.0
+PASSED_ON = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
 log = structlog.get_logger()
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
@@ -105,7 +115,8 @@ class Boundary(grpc.aio.ServerInterceptor):
     def _admit(self, rule: access.Rule, context: Context) -> None:
         metadata = dict(context.invocation_metadata() or ())
         who = self._identity.verify(str(metadata.get(HEADER, "")))
-        caller.enter(who, str(metadata.get(REQUEST_ID_HEADER) or uuid.uuid4()))
+        address = str(metadata.get(CLIENT_ADDRESS_HEADER, "")) if who.service == access.GATEWAY else ""
+        caller.enter(who, str(metadata.get(REQUEST_ID_HEADER) or uuid.uuid4()), address)
         access.check(rule, who)
 
 
@@ -123,6 +134,8 @@ async def _end(context: Context, method: str, error: BaseException) -> NoReturn:
         raise error
     if away(error):
         error = DatabaseUnavailable()
+    if isinstance(error, grpc.aio.AioRpcError):
+        await _pass_on(context, error)
     if isinstance(error, DomainError):
         status = error.status(domain=method.split(".")[1])
         trailer = (("grpc-status-details-bin", status.SerializeToString()),)
@@ -131,6 +144,16 @@ async def _end(context: Context, method: str, error: BaseException) -> NoReturn:
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The call took too long.")
     log.error("rpc failed", method=method, error=repr(error)[:500], exc_info=error)
     await context.abort(grpc.StatusCode.INTERNAL, "Internal error.")
+
+
+async def _pass_on(context: Context, error: grpc.aio.AioRpcError) -> None:
+    """What another service refused is refused with its words; one that is away makes this call try again later."""
+    if error.code() in PASSED_ON:
+        details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+        trailer = (("grpc-status-details-bin", details),) if details else ()
+        await context.abort(error.code(), error.details() or "", trailer)
+    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "A service that this needs is away; try again.")
 
 
 def away(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""Owns merchants, their users and sessions, and the keys that sign access tokens.
+"""Owns merchants, their users, sessions and API keys, the operators, and the keys that sign access tokens.
 
 Says `MerchantRegistered`; listens to nothing.
 """

@@ -38,10 +38,10 @@ def normal_email(text: str) -> str:
     return normal if normal.isprintable() else ""
 
 
-def password(text: str) -> str:
+def password(text: str, field: str = "password") -> str:
     """Refuses `PasswordInvalid`."""
     if not PASSWORD_LENGTH_MIN <= len(text) <= PASSWORD_LENGTH_MAX:
-        raise PasswordInvalid(field="password", length_min=PASSWORD_LENGTH_MIN, length_max=PASSWORD_LENGTH_MAX)
+        raise PasswordInvalid(field=field, length_min=PASSWORD_LENGTH_MIN, length_max=PASSWORD_LENGTH_MAX)
     return text
 
 

@@ -1,6 +1,15 @@
 """What accounts refuses."""
 
-from kit.errors import AlreadyExists, InvalidArgument, NotFound, Unauthenticated, Unavailable
+from kit.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 class EmailTaken(AlreadyExists):
@@ -53,3 +62,31 @@ class MerchantNotFound(NotFound):
 
 class LoginsBusy(Unavailable):
     """Too many logins at once; try again in a moment."""
+
+
+class LoginLocked(ResourceExhausted):
+    """Too many attempts with a wrong password; try again later."""
+
+
+class LoginNeeded(PermissionDenied):
+    """Only a user who is logged in may do this, and no API key."""
+
+
+class CurrentPasswordWrong(InvalidArgument):
+    """This is not the current password."""
+
+
+class ApiKeyNotFound(NotFound):
+    """There is no such API key."""
+
+
+class ApiKeyNameInvalid(InvalidArgument):
+    """A key's name is 1 to 100 visible characters."""
+
+
+class ScopesInvalid(InvalidArgument):
+    """A key's scopes are READ, WRITE or both."""
+
+
+class ApiKeysTooMany(FailedPrecondition):
+    """A merchant has 100 API keys at most; revoke one first."""

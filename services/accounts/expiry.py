@@ -1,4 +1,4 @@
-"""Forgets sessions that are over, so that the table is as long as people are logged in."""
+"""Forgets sessions and failed logins that are over, so that the tables are as long as they mean something."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,5 +20,7 @@ class Expiry:
     database: Database
 
     async def step(self) -> bool:
+        now = datetime.now(UTC)
         async with AccountStore.open_pipeline(self.database) as store:
-            return await store.delete_expired_sessions(datetime.now(UTC)) > 0
+            found = await store.delete_expired_sessions(now)
+            return found + await store.delete_expired_login_counts(now) > 0

@@ -10,6 +10,8 @@ from kit.config import ServiceSettings
 class Settings(ServiceSettings):
     #: base64url of 32 random bytes; the private halves of the signing keys are encrypted with it.
     signing_key_encryption_key: SecretStr
+    #: A signing key signs for so many days, then the next one does.
+    signing_key_days: int = Field(default=30, ge=1)
     #: Passwords hashed at once; each takes a core and 19 MiB for about 50 ms.
     password_threads: int = Field(default=2, ge=1, le=64)
 

@@ -17,27 +17,32 @@ from astronote.accounts.v1.accounts_pb2 import Key
 from services.accounts.errors import RefreshTokenInvalid
 
 ISSUER = AUDIENCE = "astronote"
+OPERATOR = "operator"
 ACCESS_SECONDS = 900
+NEXT, ACTIVE, RETIRED = "NEXT", "ACTIVE", "RETIRED"
 REFRESH_LIFE = timedelta(days=30)
 NONCE_BYTES, SECRET_BYTES = 12, 32
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """`private_key` is sealed: nonce, ciphertext and tag."""
+    """`private_key` is sealed: nonce, ciphertext and tag. `active_time` is when it began to sign, if it did."""
 
     kid: str
+    state: str
     public_key: bytes
     private_key: bytes
     create_time: datetime
+    active_time: datetime | None = None
+    expire_time: datetime | None = None
 
 
 def sealed(private_key: Ed25519PrivateKey, encryption_key: bytes, nonce: bytes, now: datetime) -> SigningKey:
-    """The kid is made of the public key: two keys never share one."""
+    """A next key. The kid is made of the public key: two keys never share one."""
     public_key = private_key.public_key().public_bytes_raw()
     kid = _text(hashlib.sha256(public_key).digest()[:12])
     cipher = AESGCM(encryption_key).encrypt(nonce, private_key.private_bytes_raw(), kid.encode())
-    return SigningKey(kid, public_key, nonce + cipher, now)
+    return SigningKey(kid, NEXT, public_key, nonce + cipher, now)
 
 
 def opened(key: SigningKey, encryption_key: bytes) -> Ed25519PrivateKey:
@@ -51,12 +56,21 @@ def published(key: SigningKey) -> Key:
 
 
 def access_token(
-    kid: str, private_key: Ed25519PrivateKey, *, user_id: str, merchant_id: str, now: datetime, id: str
+    key: SigningKey,
+    encryption_key: bytes,
+    *,
+    user_id: str,
+    merchant_id: str = "",
+    role: str = "",
+    now: datetime,
+    id: str,
 ) -> str:
+    """A merchant's token names its merchant and no role, an operator's the role and no merchant."""
     issue_time = int(now.timestamp())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "iat": issue_time, "exp": issue_time + ACCESS_SECONDS}
-    claims |= {"sub": user_id, "mid": merchant_id, "jti": id}
-    return jwt.encode(claims, private_key, algorithm="EdDSA", headers={"kid": kid, "typ": "at+jwt"})
+    claims |= {"sub": user_id, "jti": id} | ({"role": role} if role else {"mid": merchant_id})
+    headers = {"kid": key.kid, "typ": "at+jwt"}
+    return jwt.encode(claims, opened(key, encryption_key), algorithm="EdDSA", headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,60 @@
 """All SQL of accounts.
 
-Who logs in or renews has not said yet which merchant it is, so users by email, sessions by id and the signing keys are
-read in the pipeline's transactions. What a merchant then does is in its own.
+Who logs in, renews or shows a key has not said yet which merchant it is, so users by email, sessions by id and keys by
+hash are read in the pipeline's transactions, as are the signing keys, the operators and the counts of failed logins,
+which are no merchant's. What a merchant then does is in its own.
 """
 
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from astronote.accounts.v1.accounts_pb2 import Merchant
+from astronote.accounts.v1.accounts_pb2 import ApiKey, Merchant, ResolvedApiKey
 from kit import rows
 from kit.rows import AnyRow
 from kit.store import Store
-from services.accounts.errors import EmailTaken, MerchantNotFound
-from services.accounts.signing import SigningKey
-from services.accounts.tables import merchants, metadata, sessions, signing_keys, users
+from services.accounts.errors import ApiKeyNotFound, EmailTaken, MerchantNotFound
+from services.accounts.signing import ACTIVE, RETIRED, SigningKey
+from services.accounts.tables import (
+    api_keys,
+    login_counts,
+    merchants,
+    metadata,
+    operators,
+    sessions,
+    signing_keys,
+    users,
+)
 
 MERCHANT = rows.columns(Merchant, merchants)
-SIGNING_KEY = (signing_keys.c.kid, signing_keys.c.public_key, signing_keys.c.private_key, signing_keys.c.create_time)
+API_KEY = rows.columns(ApiKey, api_keys)
+RESOLVED_API_KEY = rows.columns(ResolvedApiKey, api_keys)
+SIGNING_KEY = [signing_keys.c[name] for name in SigningKey.__dataclass_fields__]
+LAST_USE_STEP = timedelta(minutes=1)
 # Any number that no other advisory lock of this database uses.
 SIGNING_KEYS_LOCK = 1
 DELETE_BATCH = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class LoginCount:
+    """Failed logins of whoever the key stands for (see `lockout`): so many at that time, and no attempt before the
+    next.
+    """
+
+    key: bytes
+    failures: float
+    time: datetime
+    next_time: datetime
+    known: bool
+    expire_time: datetime
+
+
+LOGIN_COUNT = [login_counts.c[name] for name in LoginCount.__dataclass_fields__]
 
 
 class AccountStore(Store):
@@ -50,6 +82,12 @@ class AccountStore(Store):
             raise MerchantNotFound(id=id)
         return rows.message(Merchant, row)
 
+    async def lock_merchant(self) -> None:
+        """Until the commit: of two at once that count, then add, the second counts what the first added."""
+        await self.connection.execute(
+            select(merchants.c.id).where(merchants.c.id == self.merchant_id).with_for_update()
+        )
+
     # Users
 
     async def add_user(self, id: str, *, email: str, password_hash: str, now: datetime) -> None:
@@ -65,6 +103,100 @@ class AccountStore(Store):
         """`(id, merchant_id, password_hash)`; none where nobody has this email."""
         query = select(users.c.id, users.c.merchant_id, users.c.password_hash).where(users.c.email == email)
         return (await self.connection.execute(query)).one_or_none()
+
+    async def user_by_id(self, id: str) -> AnyRow | None:
+        """`(email, password_hash)`."""
+        query = select(users.c.email, users.c.password_hash).where(users.c.id == id)
+        return (await self.connection.execute(query)).one_or_none()
+
+    async def has_password(self, id: str, password_hash: str) -> bool:
+        """Whether it is still that one; it then stays so until the commit."""
+        query = select(users.c.id).where(users.c.id == id, users.c.password_hash == password_hash)
+        return (await self.connection.execute(query.with_for_update(read=True))).one_or_none() is not None
+
+    async def change_password(self, id: str, *, old_hash: str, new_hash: str) -> bool:
+        """False where the old one is no longer the user's."""
+        statement = update(users).where(users.c.id == id, users.c.password_hash == old_hash)
+        return bool((await self.connection.execute(statement.values(password_hash=new_hash))).rowcount)
+
+    # Operators
+
+    async def operator(self, email: str) -> AnyRow | None:
+        """`(id, password_hash)`; none where no operator has this email."""
+        query = select(operators.c.id, operators.c.password_hash).where(operators.c.email == email)
+        return (await self.connection.execute(query)).one_or_none()
+
+    async def set_operator(self, id: str, *, email: str, password_hash: str, now: datetime) -> None:
+        """One who is an operator already gets the new password."""
+        row = {"id": id, "email": email, "password_hash": password_hash, "create_time": now}
+        statement = insert(operators).values(row)
+        await self.connection.execute(
+            statement.on_conflict_do_update(
+                constraint="operators_email_key", set_={"password_hash": statement.excluded.password_hash}
+            )
+        )
+
+    async def delete_operator(self, email: str) -> bool:
+        return bool((await self.connection.execute(delete(operators).where(operators.c.email == email))).rowcount)
+
+    # API keys
+
+    async def add_api_key(self, key: ApiKey, key_hash: bytes) -> None:
+        row = rows.values(key, api_keys) | {"merchant_id": self.merchant_id, "key_hash": key_hash}
+        await self.connection.execute(insert(api_keys).values(row))
+
+    async def count_api_keys(self) -> int:
+        mine = api_keys.c.merchant_id == self.merchant_id
+        return int(await self.connection.scalar(select(func.count()).select_from(api_keys).where(mine)) or 0)
+
+    async def api_keys(self, after: str | None, limit: int) -> list[ApiKey]:
+        """In the order of their ids."""
+        query = select(*API_KEY).where(api_keys.c.merchant_id == self.merchant_id).order_by(api_keys.c.id).limit(limit)
+        if after is not None:
+            query = query.where(api_keys.c.id > after)
+        return [rows.message(ApiKey, row) for row in await self.connection.execute(query)]
+
+    async def delete_api_key(self, id: str) -> None:
+        """Refuses `ApiKeyNotFound`."""
+        mine = delete(api_keys).where(api_keys.c.id == id, api_keys.c.merchant_id == self.merchant_id)
+        if not (await self.connection.execute(mine)).rowcount:
+            raise ApiKeyNotFound(id=id)
+
+    async def resolve_api_key(self, key_hash: bytes, now: datetime) -> ResolvedApiKey:
+        """Whose the key is; notes its use where that is a minute old. Refuses `ApiKeyNotFound`."""
+        query = select(*RESOLVED_API_KEY).where(api_keys.c.key_hash == key_hash)
+        row = (await self.connection.execute(query)).one_or_none()
+        if row is None:
+            raise ApiKeyNotFound
+        is_stale = or_(api_keys.c.last_use_time.is_(None), api_keys.c.last_use_time <= now - LAST_USE_STEP)
+        statement = update(api_keys).where(api_keys.c.id == row.id, is_stale)
+        await self.connection.execute(statement.values(last_use_time=now))
+        return rows.message(ResolvedApiKey, row)
+
+    # Failed logins
+
+    async def locked_login_counts(self, keys: list[bytes], now: datetime) -> dict[bytes, LoginCount]:
+        """One for each key, made where there is none, locked until the commit. `keys` are sorted, so that two never
+        wait for each other.
+        """
+        new = [LoginCount(key, 0.0, now, now, False, now + timedelta(days=1)) for key in keys]
+        statement = insert(login_counts).values([_fields(count) for count in new])
+        locked = statement.on_conflict_do_update(
+            constraint="login_counts_pkey", set_={"key": statement.excluded.key}
+        ).returning(*LOGIN_COUNT)
+        counts = [LoginCount(*row) for row in await self.connection.execute(locked)]
+        return {count.key: count for count in counts}
+
+    async def update_login_counts(self, counts: Iterable[LoginCount]) -> None:
+        statement = update(login_counts).where(login_counts.c.key == bindparam("which"))
+        changed = [_fields(count) for count in counts]
+        await self.connection.execute(statement, [{**row, "which": row.pop("key")} for row in changed])
+
+    async def delete_expired_login_counts(self, now: datetime) -> int:
+        """How many there were, a batch at most."""
+        expired = select(login_counts.c.key).where(login_counts.c.expire_time < now).limit(DELETE_BATCH)
+        expired = expired.with_for_update(skip_locked=True)
+        return (await self.connection.execute(delete(login_counts).where(login_counts.c.key.in_(expired)))).rowcount
 
     # Sessions
 
@@ -99,6 +231,11 @@ class AccountStore(Store):
         statement = update(sessions).where(sessions.c.id == id, sessions.c.revoke_time.is_(None))
         await self.connection.execute(statement.values(revoke_time=now))
 
+    async def revoke_sessions(self, user_id: str, now: datetime) -> None:
+        """All of a user's."""
+        statement = update(sessions).where(sessions.c.user_id == user_id, sessions.c.revoke_time.is_(None))
+        await self.connection.execute(statement.values(revoke_time=now))
+
     async def delete_expired_sessions(self, now: datetime) -> int:
         """How many there were, a batch at most."""
         expired = select(sessions.c.id).where(sessions.c.expire_time < now).limit(DELETE_BATCH)
@@ -114,9 +251,25 @@ class AccountStore(Store):
         return [SigningKey(*row) for row in await self.connection.execute(query)]
 
     async def lock_signing_keys(self) -> None:
-        """Until the commit: of two replicas that find no key one makes it, and the other sees it."""
+        """Until the commit: of two replicas that find it time for a key one makes it, and the other sees it."""
         await self.connection.execute(select(func.pg_advisory_xact_lock(SIGNING_KEYS_LOCK)))
 
-    async def add_signing_key(self, key: SigningKey) -> None:
-        row = {"kid": key.kid, "public_key": key.public_key, "private_key": key.private_key}
-        await self.connection.execute(insert(signing_keys).values(row | {"create_time": key.create_time}))
+    async def add_signing_key(self, key: SigningKey) -> SigningKey:
+        await self.connection.execute(insert(signing_keys).values(_fields(key)))
+        return key
+
+    async def activate_signing_key(self, kid: str, now: datetime) -> None:
+        await self._change_signing_key(kid, state=ACTIVE, active_time=now)
+
+    async def retire_signing_key(self, kid: str, expire_time: datetime) -> None:
+        await self._change_signing_key(kid, state=RETIRED, expire_time=expire_time)
+
+    async def delete_expired_signing_keys(self, now: datetime) -> None:
+        await self.connection.execute(delete(signing_keys).where(signing_keys.c.expire_time <= now))
+
+    async def _change_signing_key(self, kid: str, **values: Any) -> None:
+        await self.connection.execute(update(signing_keys).where(signing_keys.c.kid == kid).values(values))
+
+
+def _fields(value: LoginCount | SigningKey) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}

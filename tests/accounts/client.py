@@ -9,9 +9,11 @@ import jwt
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
+from sqlalchemy import text
 
 from astronote.accounts.v1 import accounts_pb2 as pb
 from astronote.accounts.v1.accounts_pb2_grpc import AuthServiceStub, MerchantsServiceStub
+from services.accounts.store import AccountStore
 
 PASSWORD = "ένας καλός κωδικός"
 
@@ -21,12 +23,21 @@ class Client:
 
     def __init__(self, mesh: Any) -> None:
         self.mesh, self.merchant_id, self.email = mesh, "", f"{uuid.uuid4()}@shop.example"
+        # Where the gateway says that it was asked from.
+        self.address = ""
 
     async def auth(self, method: str, **fields: Any) -> Any:
         peer = await self.mesh.service("accounts")
         request = getattr(pb, f"{method}Request")(**fields)
         call = getattr(AuthServiceStub(peer.channel), method)
-        return await call(request, metadata=peer.metadata(role="public"), timeout=30)
+        metadata = (*peer.metadata(role="public"), ("x-client-address", self.address))
+        return await call(request, metadata=metadata, timeout=30)
+
+    async def as_user(self, stub: Any, method: str, request: Any, user_id: str) -> Any:
+        """A call on behalf of a user of this merchant; of an API key where there is no user."""
+        peer = await self.mesh.service("accounts")
+        metadata = (*peer.metadata(self.merchant_id, "merchant", user_id), ("x-client-address", self.address))
+        return await getattr(stub(peer.channel), method)(request, metadata=metadata, timeout=30)
 
     async def register(self, **fields: Any) -> pb.Session:
         fields = {"email": self.email, "password": PASSWORD, "company": "Καφέ Νότος"} | fields
@@ -60,6 +71,12 @@ class Client:
         key = keys[jwt.get_unverified_header(token)["kid"]]
         public = jwt.PyJWK({"kty": key.kty, "crv": key.crv, "x": key.x, "alg": key.alg})
         return jwt.decode(token, public, algorithms=["EdDSA"], audience="astronote", issuer="astronote")
+
+
+async def column(mesh: Any, statement: str, **parameters: Any) -> list[Any]:
+    """The first column, as the pipeline sees it."""
+    async with AccountStore.open_pipeline(mesh.app("accounts").database) as store:
+        return list(await store.connection.scalars(text(statement), parameters))
 
 
 async def refused(call: Awaitable[Any]) -> tuple[str, str]:

@@ -16,18 +16,12 @@ from astronote.accounts.v1.events_pb2 import MerchantRegistered
 from services.accounts import credentials
 from services.accounts.expiry import Expiry
 from services.accounts.store import AccountStore
-from tests.accounts.client import PASSWORD, Client, refused
+from tests.accounts.client import PASSWORD, Client, column, refused
 
 
 @pytest.fixture
 def shop(mesh: Any) -> Client:
     return Client(mesh)
-
-
-async def column(mesh: Any, statement: str, **parameters: Any) -> list[Any]:
-    """The first column, as the pipeline sees it."""
-    async with AccountStore.open_pipeline(mesh.app("accounts").database) as store:
-        return list(await store.connection.scalars(text(statement), parameters))
 
 
 async def test_a_merchant_registers_logs_in_and_is_known(shop: Client):
@@ -56,40 +50,7 @@ async def test_the_published_keys_verify_a_token(shop: Client):
     assert other["sub"] == claims["sub"]
     assert other["jti"] != claims["jti"]
     keys = (await shop.auth("GetKeys")).keys
-    assert [(key.kty, key.crv, key.alg, key.use) for key in keys] == [("OKP", "Ed25519", "EdDSA", "sig")]
-
-
-async def test_two_replicas_make_one_key_and_it_rests_sealed(shop: Client, mesh: Any):
-    first = await shop.register()
-    # Connections first: a slow one would let the fastest call make its key alone.
-    await asyncio.gather(*(shop.auth("GetKeys") for _ in range(20)))
-    await column(mesh, "UPDATE signing_keys SET expire_time = '-infinity' RETURNING kid")
-    sets = await asyncio.gather(*(shop.auth("GetKeys") for _ in range(20)))
-    assert len({key.kid for keys in sets for key in keys.keys}) == 1
-    assert {len(private) for private in await column(mesh, "SELECT private_key FROM signing_keys")} == {12 + 32 + 16}
-    with pytest.raises(KeyError):
-        await shop.claims(first.access_token)
-    await shop.claims((await shop.login()).access_token)
-    await column(mesh, "UPDATE signing_keys SET expire_time = NULL RETURNING kid")
-    await shop.claims(first.access_token)
-
-
-async def test_a_key_is_published_until_it_expires_and_the_newest_signs(shop: Client, mesh: Any):
-    session = await shop.register()
-    try:
-        await column(
-            mesh,
-            """INSERT INTO signing_keys (kid, public_key, private_key, create_time, expire_time)
-               SELECT 'old-' || age, public_key, private_key, now() - interval '1 day', now() + age * interval '1 hour'
-               FROM (SELECT * FROM signing_keys LIMIT 1) AS one, (VALUES (1), (-1)) AS ages (age) RETURNING kid""",
-        )
-        kids = [key.kid for key in (await shop.auth("GetKeys")).keys]
-        assert "old-1" in kids
-        assert "old--1" not in kids
-        assert jwt.get_unverified_header((await shop.login()).access_token)["kid"] == kids[0]
-        await shop.claims(session.access_token)
-    finally:
-        await column(mesh, "DELETE FROM signing_keys WHERE kid LIKE 'old-%' RETURNING kid")
+    assert {(key.kty, key.crv, key.alg, key.use) for key in keys} == {("OKP", "Ed25519", "EdDSA", "sig")}
 
 
 async def test_a_refresh_token_works_once_and_reuse_revokes_its_family(shop: Client):
@@ -154,8 +115,11 @@ async def test_wrong_email_and_wrong_password_can_not_be_told_apart(shop: Client
         trailer = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
         return time.perf_counter() - start, error.code(), error.details(), trailer
 
-    wrong_password = [await answer(password="wrong password") for _ in range(8)]
-    wrong_email = [await answer(email=f"nobody-{number}@shop.example") for number in range(8)]
+    # In turn, so that a busy machine is busy for both.
+    wrong_password, wrong_email = [], []
+    for number in range(10):
+        wrong_password.append(await answer(password="wrong password"))
+        wrong_email.append(await answer(email=f"nobody-{number}@shop.example"))
     assert {one[1:] for one in wrong_password + wrong_email} == {wrong_password[0][1:]}
     assert wrong_password[0][1] is grpc.StatusCode.UNAUTHENTICATED
     fastest = [min(one[0] for one in answers) for answers in (wrong_password, wrong_email)]

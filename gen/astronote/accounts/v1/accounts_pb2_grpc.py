@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from astronote.accounts.v1 import accounts_pb2 as astronote_dot_accounts_dot_v1_dot_accounts__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -45,6 +46,11 @@ class AuthServiceStub:
                 request_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.LoginRequest.SerializeToString,
                 response_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.Session.FromString,
                 _registered_method=True)
+        self.LoginOperator = channel.unary_unary(
+                '/astronote.accounts.v1.AuthService/LoginOperator',
+                request_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.LoginOperatorRequest.SerializeToString,
+                response_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.OperatorSession.FromString,
+                _registered_method=True)
         self.Refresh = channel.unary_unary(
                 '/astronote.accounts.v1.AuthService/Refresh',
                 request_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.RefreshRequest.SerializeToString,
@@ -54,6 +60,11 @@ class AuthServiceStub:
                 '/astronote.accounts.v1.AuthService/Logout',
                 request_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.LogoutRequest.SerializeToString,
                 response_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.LogoutResponse.FromString,
+                _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/astronote.accounts.v1.AuthService/ChangePassword',
+                request_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.Session.FromString,
                 _registered_method=True)
         self.GetKeys = channel.unary_unary(
                 '/astronote.accounts.v1.AuthService/GetKeys',
@@ -79,7 +90,18 @@ class AuthServiceServicer:
         """Logs a user in.
 
         Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password,
-        and `LOGINS_BUSY` while too many passwords are being checked.
+        `LOGIN_LOCKED` for some seconds after repeated failures, and `LOGINS_BUSY` while too many passwords are being
+        checked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LoginOperator(self, request, context):
+        """Logs an operator in: a token for `/v1/admin` and nothing else, with no refresh token. Operators are made by a
+        command and never register.
+
+        Refuses what `Login` refuses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +118,17 @@ class AuthServiceServicer:
 
     def Logout(self, request, context):
         """Revokes the family of a refresh token. An unknown token is no error: the end is the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Changes the password of the user that asks, and answers with a new session: all others of that user are revoked,
+        though an access token that was given out lives to its end. API keys stay.
+
+        Refuses `CURRENT_PASSWORD_WRONG`, `PASSWORD_INVALID`, `LOGIN_LOCKED` after repeated failures, `LOGIN_NEEDED` to an
+        API key, `LOGINS_BUSY`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,6 +154,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     request_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.LoginRequest.FromString,
                     response_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.Session.SerializeToString,
             ),
+            'LoginOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoginOperator,
+                    request_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.LoginOperatorRequest.FromString,
+                    response_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.OperatorSession.SerializeToString,
+            ),
             'Refresh': grpc.unary_unary_rpc_method_handler(
                     servicer.Refresh,
                     request_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.RefreshRequest.FromString,
@@ -130,6 +168,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.Logout,
                     request_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.LogoutRequest.FromString,
                     response_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.LogoutResponse.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.Session.SerializeToString,
             ),
             'GetKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKeys,
@@ -203,6 +246,33 @@ class AuthService:
             _registered_method=True)
 
     @staticmethod
+    def LoginOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.accounts.v1.AuthService/LoginOperator',
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.LoginOperatorRequest.SerializeToString,
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.OperatorSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Refresh(request,
             target,
             options=(),
@@ -246,6 +316,33 @@ class AuthService:
             '/astronote.accounts.v1.AuthService/Logout',
             astronote_dot_accounts_dot_v1_dot_accounts__pb2.LogoutRequest.SerializeToString,
             astronote_dot_accounts_dot_v1_dot_accounts__pb2.LogoutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.accounts.v1.AuthService/ChangePassword',
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.ChangePasswordRequest.SerializeToString,
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.Session.FromString,
             options,
             channel_credentials,
             insecure,
@@ -396,6 +493,218 @@ class MerchantsService:
             '/astronote.accounts.v1.MerchantsService/UpdateMerchant',
             astronote_dot_accounts_dot_v1_dot_accounts__pb2.UpdateMerchantRequest.SerializeToString,
             astronote_dot_accounts_dot_v1_dot_accounts__pb2.Merchant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class ApiKeysServiceStub:
+    """Keys for a merchant's own programs. Who is logged in manages them; a key may not make another.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.CreateApiKey = channel.unary_unary(
+                '/astronote.accounts.v1.ApiKeysService/CreateApiKey',
+                request_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.CreateApiKeyRequest.SerializeToString,
+                response_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ApiKey.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/astronote.accounts.v1.ApiKeysService/ListApiKeys',
+                request_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.DeleteApiKey = channel.unary_unary(
+                '/astronote.accounts.v1.ApiKeysService/DeleteApiKey',
+                request_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.DeleteApiKeyRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.ResolveApiKey = channel.unary_unary(
+                '/astronote.accounts.v1.ApiKeysService/ResolveApiKey',
+                request_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ResolveApiKeyRequest.SerializeToString,
+                response_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ResolvedApiKey.FromString,
+                _registered_method=True)
+
+
+class ApiKeysServiceServicer:
+    """Keys for a merchant's own programs. Who is logged in manages them; a key may not make another.
+    """
+
+    def CreateApiKey(self, request, context):
+        """Makes a key; only this answer shows it.
+
+        Refuses `API_KEY_NAME_INVALID`, `SCOPES_INVALID`, `API_KEYS_TOO_MANY`, `LOGIN_NEEDED` to an API key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """Lists the keys, without what is secret of them. Refuses `LOGIN_NEEDED` to an API key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteApiKey(self, request, context):
+        """Revokes a key; it is refused everywhere within 30 seconds.
+
+        Refuses `API_KEY_NOT_FOUND`, `LOGIN_NEEDED` to an API key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveApiKey(self, request, context):
+        """Whose a key is, and what it may do; notes, to the minute, that it was used. Refuses `API_KEY_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ApiKeysServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'CreateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateApiKey,
+                    request_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.CreateApiKeyRequest.FromString,
+                    response_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ApiKey.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'DeleteApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteApiKey,
+                    request_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.DeleteApiKeyRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'ResolveApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveApiKey,
+                    request_deserializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ResolveApiKeyRequest.FromString,
+                    response_serializer=astronote_dot_accounts_dot_v1_dot_accounts__pb2.ResolvedApiKey.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'astronote.accounts.v1.ApiKeysService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('astronote.accounts.v1.ApiKeysService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ApiKeysService:
+    """Keys for a merchant's own programs. Who is logged in manages them; a key may not make another.
+    """
+
+    @staticmethod
+    def CreateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.accounts.v1.ApiKeysService/CreateApiKey',
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.CreateApiKeyRequest.SerializeToString,
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.ApiKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.accounts.v1.ApiKeysService/ListApiKeys',
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.ListApiKeysRequest.SerializeToString,
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.accounts.v1.ApiKeysService/DeleteApiKey',
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.DeleteApiKeyRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.accounts.v1.ApiKeysService/ResolveApiKey',
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.ResolveApiKeyRequest.SerializeToString,
+            astronote_dot_accounts_dot_v1_dot_accounts__pb2.ResolvedApiKey.FromString,
             options,
             channel_credentials,
             insecure,

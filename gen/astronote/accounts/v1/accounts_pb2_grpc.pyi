@@ -5,6 +5,7 @@ Who a merchant is, and what signs the tokens that say so."""
 
 from astronote.accounts.v1 import accounts_pb2 as _accounts_pb2
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -42,7 +43,14 @@ class AuthServiceStub:
     """Logs a user in.
 
     Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password,
-    and `LOGINS_BUSY` while too many passwords are being checked.
+    `LOGIN_LOCKED` for some seconds after repeated failures, and `LOGINS_BUSY` while too many passwords are being
+    checked.
+    """
+    LoginOperator: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.LoginOperatorRequest, _accounts_pb2.OperatorSession]
+    """Logs an operator in: a token for `/v1/admin` and nothing else, with no refresh token. Operators are made by a
+    command and never register.
+
+    Refuses what `Login` refuses.
     """
     Refresh: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RefreshRequest, _accounts_pb2.Session]
     """Trades a refresh token for a new session. A token works once; a second use revokes its whole family.
@@ -51,6 +59,13 @@ class AuthServiceStub:
     """
     Logout: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.LogoutRequest, _accounts_pb2.LogoutResponse]
     """Revokes the family of a refresh token. An unknown token is no error: the end is the same."""
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ChangePasswordRequest, _accounts_pb2.Session]
+    """Changes the password of the user that asks, and answers with a new session: all others of that user are revoked,
+    though an access token that was given out lives to its end. API keys stay.
+
+    Refuses `CURRENT_PASSWORD_WRONG`, `PASSWORD_INVALID`, `LOGIN_LOCKED` after repeated failures, `LOGIN_NEEDED` to an
+    API key, `LOGINS_BUSY`.
+    """
     GetKeys: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetKeysRequest, _accounts_pb2.KeySet]
     """Returns the public keys that verify access tokens, as a JSON Web Key Set (RFC 7517)."""
 
@@ -68,7 +83,14 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """Logs a user in.
 
     Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password,
-    and `LOGINS_BUSY` while too many passwords are being checked.
+    `LOGIN_LOCKED` for some seconds after repeated failures, and `LOGINS_BUSY` while too many passwords are being
+    checked.
+    """
+    LoginOperator: _aio.UnaryUnaryMultiCallable[_accounts_pb2.LoginOperatorRequest, _accounts_pb2.OperatorSession]  # type: ignore[assignment]
+    """Logs an operator in: a token for `/v1/admin` and nothing else, with no refresh token. Operators are made by a
+    command and never register.
+
+    Refuses what `Login` refuses.
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RefreshRequest, _accounts_pb2.Session]  # type: ignore[assignment]
     """Trades a refresh token for a new session. A token works once; a second use revokes its whole family.
@@ -77,6 +99,13 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """
     Logout: _aio.UnaryUnaryMultiCallable[_accounts_pb2.LogoutRequest, _accounts_pb2.LogoutResponse]  # type: ignore[assignment]
     """Revokes the family of a refresh token. An unknown token is no error: the end is the same."""
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ChangePasswordRequest, _accounts_pb2.Session]  # type: ignore[assignment]
+    """Changes the password of the user that asks, and answers with a new session: all others of that user are revoked,
+    though an access token that was given out lives to its end. API keys stay.
+
+    Refuses `CURRENT_PASSWORD_WRONG`, `PASSWORD_INVALID`, `LOGIN_LOCKED` after repeated failures, `LOGIN_NEEDED` to an
+    API key, `LOGINS_BUSY`.
+    """
     GetKeys: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetKeysRequest, _accounts_pb2.KeySet]  # type: ignore[assignment]
     """Returns the public keys that verify access tokens, as a JSON Web Key Set (RFC 7517)."""
 
@@ -103,7 +132,20 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         """Logs a user in.
 
         Refuses `CREDENTIALS_WRONG` with the same words and in the same time for an unknown email and a wrong password,
-        and `LOGINS_BUSY` while too many passwords are being checked.
+        `LOGIN_LOCKED` for some seconds after repeated failures, and `LOGINS_BUSY` while too many passwords are being
+        checked.
+        """
+
+    @_abc_1.abstractmethod
+    def LoginOperator(
+        self,
+        request: _accounts_pb2.LoginOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.OperatorSession, _abc.Awaitable[_accounts_pb2.OperatorSession]]:
+        """Logs an operator in: a token for `/v1/admin` and nothing else, with no refresh token. Operators are made by a
+        command and never register.
+
+        Refuses what `Login` refuses.
         """
 
     @_abc_1.abstractmethod
@@ -124,6 +166,19 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.LogoutResponse, _abc.Awaitable[_accounts_pb2.LogoutResponse]]:
         """Revokes the family of a refresh token. An unknown token is no error: the end is the same."""
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _accounts_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.Session, _abc.Awaitable[_accounts_pb2.Session]]:
+        """Changes the password of the user that asks, and answers with a new session: all others of that user are revoked,
+        though an access token that was given out lives to its end. API keys stay.
+
+        Refuses `CURRENT_PASSWORD_WRONG`, `PASSWORD_INVALID`, `LOGIN_LOCKED` after repeated failures, `LOGIN_NEEDED` to an
+        API key, `LOGINS_BUSY`.
+        """
 
     @_abc_1.abstractmethod
     def GetKeys(
@@ -189,3 +244,88 @@ class MerchantsServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_MerchantsServiceServicer_to_server(servicer: MerchantsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ApiKeysServiceStub:
+    """Keys for a merchant's own programs. Who is logged in manages them; a key may not make another."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ApiKeysServiceAsyncStub: ...
+    CreateApiKey: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateApiKeyRequest, _accounts_pb2.ApiKey]
+    """Makes a key; only this answer shows it.
+
+    Refuses `API_KEY_NAME_INVALID`, `SCOPES_INVALID`, `API_KEYS_TOO_MANY`, `LOGIN_NEEDED` to an API key.
+    """
+    ListApiKeys: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListApiKeysRequest, _accounts_pb2.ListApiKeysResponse]
+    """Lists the keys, without what is secret of them. Refuses `LOGIN_NEEDED` to an API key."""
+    DeleteApiKey: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.DeleteApiKeyRequest, _empty_pb2.Empty]
+    """Revokes a key; it is refused everywhere within 30 seconds.
+
+    Refuses `API_KEY_NOT_FOUND`, `LOGIN_NEEDED` to an API key.
+    """
+    ResolveApiKey: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ResolveApiKeyRequest, _accounts_pb2.ResolvedApiKey]
+    """Whose a key is, and what it may do; notes, to the minute, that it was used. Refuses `API_KEY_NOT_FOUND`."""
+
+@_typing.type_check_only
+class ApiKeysServiceAsyncStub(ApiKeysServiceStub):
+    """Keys for a merchant's own programs. Who is logged in manages them; a key may not make another."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateApiKey: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateApiKeyRequest, _accounts_pb2.ApiKey]  # type: ignore[assignment]
+    """Makes a key; only this answer shows it.
+
+    Refuses `API_KEY_NAME_INVALID`, `SCOPES_INVALID`, `API_KEYS_TOO_MANY`, `LOGIN_NEEDED` to an API key.
+    """
+    ListApiKeys: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListApiKeysRequest, _accounts_pb2.ListApiKeysResponse]  # type: ignore[assignment]
+    """Lists the keys, without what is secret of them. Refuses `LOGIN_NEEDED` to an API key."""
+    DeleteApiKey: _aio.UnaryUnaryMultiCallable[_accounts_pb2.DeleteApiKeyRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Revokes a key; it is refused everywhere within 30 seconds.
+
+    Refuses `API_KEY_NOT_FOUND`, `LOGIN_NEEDED` to an API key.
+    """
+    ResolveApiKey: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ResolveApiKeyRequest, _accounts_pb2.ResolvedApiKey]  # type: ignore[assignment]
+    """Whose a key is, and what it may do; notes, to the minute, that it was used. Refuses `API_KEY_NOT_FOUND`."""
+
+class ApiKeysServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Keys for a merchant's own programs. Who is logged in manages them; a key may not make another."""
+
+    @_abc_1.abstractmethod
+    def CreateApiKey(
+        self,
+        request: _accounts_pb2.CreateApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ApiKey, _abc.Awaitable[_accounts_pb2.ApiKey]]:
+        """Makes a key; only this answer shows it.
+
+        Refuses `API_KEY_NAME_INVALID`, `SCOPES_INVALID`, `API_KEYS_TOO_MANY`, `LOGIN_NEEDED` to an API key.
+        """
+
+    @_abc_1.abstractmethod
+    def ListApiKeys(
+        self,
+        request: _accounts_pb2.ListApiKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ListApiKeysResponse, _abc.Awaitable[_accounts_pb2.ListApiKeysResponse]]:
+        """Lists the keys, without what is secret of them. Refuses `LOGIN_NEEDED` to an API key."""
+
+    @_abc_1.abstractmethod
+    def DeleteApiKey(
+        self,
+        request: _accounts_pb2.DeleteApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Revokes a key; it is refused everywhere within 30 seconds.
+
+        Refuses `API_KEY_NOT_FOUND`, `LOGIN_NEEDED` to an API key.
+        """
+
+    @_abc_1.abstractmethod
+    def ResolveApiKey(
+        self,
+        request: _accounts_pb2.ResolveApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ResolvedApiKey, _abc.Awaitable[_accounts_pb2.ResolvedApiKey]]:
+        """Whose a key is, and what it may do; notes, to the minute, that it was used. Refuses `API_KEY_NOT_FOUND`."""
+
+def add_ApiKeysServiceServicer_to_server(servicer: ApiKeysServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

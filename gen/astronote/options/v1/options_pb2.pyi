@@ -43,7 +43,7 @@ class Access(_message.Message):
         OPERATOR: Access._Caller.ValueType  # 4
         """One of us, through the gateway."""
         INTERNAL: Access._Caller.ValueType  # 5
-        """Only the services named below."""
+        """Only the services named below, on behalf of a merchant unless `no_merchant` stands there."""
 
     class Caller(_Caller, metaclass=_CallerEnumTypeWrapper):
         """On whose behalf a call comes."""
@@ -58,24 +58,28 @@ class Access(_message.Message):
     OPERATOR: Access.Caller.ValueType  # 4
     """One of us, through the gateway."""
     INTERNAL: Access.Caller.ValueType  # 5
-    """Only the services named below."""
+    """Only the services named below, on behalf of a merchant unless `no_merchant` stands there."""
 
     CALLER_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
+    NO_MERCHANT_FIELD_NUMBER: _builtins.int
     caller: Global___Access.Caller.ValueType
+    no_merchant: _builtins.bool
+    """An internal call that is for no merchant; one that names a merchant is refused."""
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Services of the mesh that may call it as well, by name."""
+        """Services of the mesh that may call it as well, by name; `gateway` where it asks for itself."""
 
     def __init__(
         self,
         *,
         caller: Global___Access.Caller.ValueType = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
+        no_merchant: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "no_merchant", b"no_merchant", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
