@@ -17,9 +17,12 @@ from kit.boundary import forever
 from kit.bus import Bus, Consumer, Inbox, Relay
 from kit.channel import Peer
 from kit.config import ServiceSettings
-from kit.server import DRAIN_SECONDS, Server, Servicers
+from kit.retention import Retention
+from kit.server import Server, Servicers
 from kit.store import Database, Store
 
+# What is in hand may be with a provider, whose answer is not to be lost.
+HANDS_DRAIN_SECONDS = 45.0
 Config = TypeVar("Config", bound=ServiceSettings)
 
 
@@ -81,10 +84,11 @@ class Running:
             self._stack.push_async_callback(close)
         inboxes = [Inbox(app.database, app.bus, app.store, consumer) for consumer in self._parts.consumers]
         relay = Job("relay", Relay(app.database, app.bus, app.store).step, 0.5, app.database.emitted)
+        forget = Job("forget", Retention(app.database, app.store).step, 3600.0)
         feeds = [Job(inbox.consumer.subject(), inbox.step) for inbox in inboxes]
         self._tasks = [
             asyncio.create_task(forever(job.name, job.step, job.idle_seconds, job.wake))
-            for job in (relay, *feeds, *self._parts.jobs)
+            for job in (relay, forget, *feeds, *self._parts.jobs)
         ]
         self._stack.push_async_callback(self._drain, inboxes)
         await self._stack.enter_async_context(self.server)
@@ -95,7 +99,7 @@ class Running:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for inbox in inboxes:
-            await inbox.drain(DRAIN_SECONDS)
+            await inbox.drain(HANDS_DRAIN_SECONDS)
 
     async def __aexit__(self, *exception: object) -> None:
         await self._stack.aclose()

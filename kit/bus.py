@@ -6,6 +6,7 @@ protos are the only list of events there is. `EVENTS` keeps a week for its durab
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -17,8 +18,9 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
-from nats.js.errors import NotFoundError
-from prometheus_client import Counter, Gauge
+from nats.js.errors import APIError, BadRequestError, NotFoundError, ServiceUnavailableError
+from prometheus_client import Counter as Count
+from prometheus_client import Gauge
 from sqlalchemy import delete, func, select, text, update
 
 from kit.boundary import guarded
@@ -28,14 +30,16 @@ RELAY_BATCH = 200
 CLAIM_SECONDS = 30
 ACK_WAIT_SECONDS = 60
 MAX_DELIVER = 20
+MAX_ACK_PENDING = 10_000
+FAULTS_MAX = 10_000
 RETRY_SECONDS_MAX = 60
 FETCH_SECONDS = 5
 STREAMS = (
     StreamConfig(name="EVENTS", subjects=["event.>"], max_age=7 * 86400, duplicate_window=600),
     StreamConfig(name="WORK", subjects=["work.>"], retention=RetentionPolicy.WORK_QUEUE, duplicate_window=600),
 )
-RELAYED = Counter("outbox_relayed", "Events that left the outbox.")
-DEAD_LETTERS = Counter("dead_letters", "Messages that were given up after the last delivery.", ["subject"])
+RELAYED = Count("outbox_relayed", "Events that left the outbox.")
+DEAD_LETTERS = Count("dead_letters", "Messages that were given up after the last delivery.", ["subject"])
 BROKER_CONNECTED = Gauge("broker_connected", "Whether JetStream can be reached.")
 log = structlog.get_logger()
 
@@ -113,7 +117,11 @@ class Bus:
 
     async def ensure_streams(self) -> None:
         for config in STREAMS:
-            await self.stream.add_stream(config)
+            try:
+                await self.stream.add_stream(config)
+            except BadRequestError:
+                # It is there, with the settings of another release.
+                await self.stream.update_stream(config)
 
     async def publish(self, subject: str, payload: bytes, key: str) -> None:
         """Returns once the broker has it. Within the window of ten minutes the same key is stored once."""
@@ -188,6 +196,8 @@ class Inbox:
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._places = asyncio.Semaphore(consumer.concurrency)
         self._running: set[asyncio.Task[None]] = set()
+        # Failures by key; a message that was only put off has none.
+        self._faults: Counter[str] = Counter()
 
     async def step(self) -> bool:
         """Fetches as many messages as there are hands free, and sets them to work."""
@@ -196,7 +206,7 @@ class Inbox:
         free = max(1, self.consumer.concurrency - len(self._running))
         try:
             messages = await (await self._subscribed()).fetch(free, timeout=FETCH_SECONDS)
-        except (TimeoutError, nats.errors.TimeoutError):
+        except (TimeoutError, nats.errors.TimeoutError, APIError):
             await self._exists()
             return True
         for message in messages:
@@ -220,7 +230,8 @@ class Inbox:
             config = ConsumerConfig(
                 durable_name=self._durable,
                 ack_wait=ACK_WAIT_SECONDS,
-                max_ack_pending=max(100, self.consumer.concurrency * 2),
+                # What is put off counts too: a few merchants that wait must not fill it for all.
+                max_ack_pending=MAX_ACK_PENDING,
             )
             stream = "WORK" if self.consumer.lane else "EVENTS"
             await self._bus.ensure_streams()
@@ -234,11 +245,10 @@ class Inbox:
         try:
             if self._subscription is not None:
                 await self._subscription.consumer_info()
-        except NotFoundError:
+        except (NotFoundError, ServiceUnavailableError):
             self._subscription = None
 
     async def _deliver(self, message: Msg) -> None:
-        deliveries = message.metadata.num_delivered
         key = (message.headers or {}).get("Nats-Msg-Id", "")
         delivery = Delivery(f"{self._durable}:{key}", message.in_progress)
         beat = asyncio.create_task(_beat(message))
@@ -247,10 +257,16 @@ class Inbox:
         finally:
             beat.cancel()
         if error is None:
+            self._faults.pop(delivery.key, None)
             return
-        if deliveries < MAX_DELIVER:
-            await guarded(self._durable, message.nak(delay=min(2**deliveries, RETRY_SECONDS_MAX)))
-        elif await guarded(self._durable, self._bury(message, delivery, deliveries, error)) is None:
+        if len(self._faults) >= FAULTS_MAX:
+            self._faults.clear()
+        self._faults[delivery.key] += 1
+        faults = self._faults[delivery.key]
+        if faults < MAX_DELIVER:
+            await guarded(self._durable, message.nak(delay=min(2**faults, RETRY_SECONDS_MAX)))
+        elif await guarded(self._durable, self._bury(message, delivery, faults, error)) is None:
+            self._faults.pop(delivery.key, None)
             await guarded(self._durable, message.term())
 
     async def _handled(self, message: Msg, delivery: Delivery) -> None:

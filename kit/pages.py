@@ -37,6 +37,14 @@ def after(token: str, parse: Callable[[str], Key]) -> Key | None:
         raise PageTokenInvalid(field="page_token") from error
 
 
+def number(text: str) -> int:
+    """A 64-bit key."""
+    found = int(text)
+    if not 0 <= found < 1 << 63:
+        raise ValueError(text)
+    return found
+
+
 def uuid(text: str) -> str:
     return str(UUID(text))
 

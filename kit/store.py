@@ -21,6 +21,8 @@ from kit.config import ServiceSettings
 from kit.errors import AlreadyExists
 
 MERCHANT = text("SELECT set_config('astronote.merchant_id', :merchant_id, true)")
+# A process that is frozen or cut off in a transaction must not hold up the others.
+TIMEOUTS = {"idle_in_transaction_session_timeout": "60s", "lock_timeout": "15s", "statement_timeout": "120s"}
 Answer = TypeVar("Answer", bound=Message)
 
 
@@ -36,7 +38,12 @@ class Database:
             "pool_size": settings.database_pool_size,
             "max_overflow": 0,
             "pool_timeout": 5,
-            "connect_args": {"application_name": service, "connect_timeout": 5},
+            "connect_args": {
+                "application_name": service,
+                "connect_timeout": 5,
+                "tcp_user_timeout": 30_000,
+                "options": " ".join(f"-c {name}={limit}" for name, limit in TIMEOUTS.items()),
+            },
             # Without it `rowcount` is -1 after an INSERT, and ON CONFLICT DO NOTHING looks like success.
             "execution_options": {"preserve_rowcount": True},
         }

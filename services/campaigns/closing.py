@@ -4,6 +4,7 @@ It also asks the senders after campaigns on whose road nothing was heard, since 
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import grpc
 
@@ -31,11 +32,13 @@ class Closer:
     async def step(self) -> bool:
         async with CampaignStore.open_pipeline(self._database) as store:
             rows = await store.closable(ROUND_SIZE, RETRY_SECONDS)
-        for row in rows:
-            if await self._close_hold(row):
-                crash.point("close.closed")
-                async with CampaignStore.open_pipeline(self._database) as store:
+        closed = await asyncio.gather(*(self._close_hold(row) for row in rows), return_exceptions=True)
+        async with CampaignStore.open_pipeline(self._database) as store:
+            for row, is_closed in zip(rows, closed, strict=True):
+                if is_closed is True:
+                    crash.point("close.closed")
                     await store.finalize(row.id)
+        _raise_first(closed)
         return False
 
     async def _close_hold(self, row: AnyRow) -> bool:
@@ -64,15 +67,25 @@ class Inquirer:
     async def step(self) -> bool:
         async with CampaignStore.open_pipeline(self._database) as store:
             silent = await store.silent(self._silence_seconds, ROUND_SIZE)
-        for row, batch_ids in silent:
-            answer = await self._stub.GetTally(
-                sender.GetTallyRequest(campaign_id=row.id, batch_ids=batch_ids),
-                metadata=self._sender.metadata(row.merchant_id),
-                timeout=TIMEOUT_SECONDS,
-            )
-            async with CampaignStore.open_pipeline(self._database) as store:
-                await store.apply_tally(answer.tally)
-                await store.finish_batches(row.id, list(answer.finished_batch_ids))
+        asked = await asyncio.gather(*(self._ask(row, ids) for row, ids in silent), return_exceptions=True)
         if silent:
             self._due.set()
+        _raise_first(asked)
         return False
+
+    async def _ask(self, row: AnyRow, batch_ids: list[int]) -> None:
+        answer = await self._stub.GetTally(
+            sender.GetTallyRequest(campaign_id=row.id, batch_ids=batch_ids),
+            metadata=self._sender.metadata(row.merchant_id),
+            timeout=TIMEOUT_SECONDS,
+        )
+        async with CampaignStore.open_pipeline(self._database) as store:
+            await store.apply_tally(answer.tally)
+            await store.finish_batches(row.id, list(answer.finished_batch_ids))
+
+
+def _raise_first(results: Sequence[object]) -> None:
+    """One that fails holds up none of the others."""
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

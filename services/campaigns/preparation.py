@@ -5,7 +5,7 @@ A crash resumes after the last page. No transaction is open while contacts or th
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import grpc
@@ -23,11 +23,15 @@ from kit.rows import AnyRow
 from kit.store import Database
 from services.campaigns import pricing
 from services.campaigns.codes import PLACEHOLDER, Codes, first_message_id
+from services.campaigns.errors import TextInvalid
 from services.campaigns.rendering import Text, compile_text
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.audiences import LEASE_SECONDS, LeaseLostError
 
 HOLD_TIMEOUT_SECONDS = 10
+PAGE_TIMEOUT_SECONDS = 40
+# Half of what our NATS carries in a message (`max_payload`).
+BATCH_BYTES_MAX = 4_000_000
 # No answer may come later than the lease that its question was asked under.
 assert HOLD_TIMEOUT_SECONDS < LEASE_SECONDS
 log = structlog.get_logger()
@@ -48,7 +52,13 @@ class Audiences:
         )
         call = self._stub.StreamAudience(request, metadata=self._peer.metadata(merchant_id), timeout=3600)
         try:
-            async for page in call:
+            pages = aiter(call)
+            while True:
+                # A stream that stands still must not outlast the lease.
+                async with asyncio.timeout(PAGE_TIMEOUT_SECONDS):
+                    page = await anext(pages, None)
+                if page is None:
+                    return
                 yield page
         finally:
             call.cancel()
@@ -60,7 +70,7 @@ class Audiences:
 
 
 class Preparer:
-    """One campaign at a time; more replicas prepare more at once."""
+    """A step prepares one campaign; several run at once, here and in other replicas."""
 
     def __init__(
         self, database: Database, audiences: Audiences, wallet: Peer, codes: Codes, batch_size: int, due: asyncio.Event
@@ -76,34 +86,62 @@ class Preparer:
         if row is None:
             return False
         try:
-            if not row.frozen:
-                row = await self._freeze(row)
-                crash.point("prepare.frozen")
-            await self._hold(row)
+            frozen = row if row.frozen else await self._frozen(row)
+            crash.point("prepare.frozen")
+            if frozen is not None:
+                await self._hold(frozen)
         except LeaseLostError:
             log.info("preparation given up", campaign_id=row.id)
         return True
+
+    async def _frozen(self, row: AnyRow) -> AnyRow | None:
+        """The campaign with its audience; none where it failed, since trying again would not help."""
+        try:
+            return await self._freeze(row)
+        except TextInvalid:
+            failure = "TEXT_INVALID"
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
+                raise
+            failure = "AUDIENCE_INVALID"
+        async with CampaignStore.open_pipeline(self._database) as store:
+            await store.fail(await store.freeze(row), failure)
+        return None
 
     async def _freeze(self, row: AnyRow) -> AnyRow:
         text = compile_text(row.text)
         pages = self._audiences.pages(row.merchant_id, row.audience, text.fields, row.after_phone, self._batch_size)
         async with aclosing(pages):
             async for page in pages:
-                async with CampaignStore.open_pipeline(self._database) as store:
-                    batch_id = await store.next_batch_id()
-                batch, credits = self._batch(row, batch_id, text, page)
-                async with CampaignStore.open_pipeline(self._database) as store:
-                    await store.add_batch(row, batch, credits)
+                await self._store(row, text, page.members)
                 crash.point("prepare.page")
         async with CampaignStore.open_pipeline(self._database) as store:
             return await store.freeze(row)
 
-    def _batch(self, row: AnyRow, batch_id: int, text: Text, page: contacts.AudiencePage) -> tuple[SendBatch, int]:
+    async def _store(self, row: AnyRow, text: Text, members: Sequence[contacts.AudienceMember]) -> None:
+        """One batch of these members, or several where one would be more than the broker carries."""
+        async with CampaignStore.open_pipeline(self._database) as store:
+            batch_id = await store.next_batch_id()
+        batch = self._batch(row, batch_id, text, members)
+        if batch.ByteSize() > BATCH_BYTES_MAX and len(members) > 1:
+            half = len(members) // 2
+            await self._store(row, text, members[:half])
+            await self._store(row, text, members[half:])
+            return
+        async with CampaignStore.open_pipeline(self._database) as store:
+            await store.add_batch(row, batch, after_phone=members[-1].phone, members=len(members))
+
+    def _batch(self, row: AnyRow, batch_id: int, text: Text, members: Sequence[contacts.AudienceMember]) -> SendBatch:
         first_id = first_message_id(batch_id)
-        codes = self._codes.of_range(first_id, len(page.members))
+        codes = self._codes.of_range(first_id, len(members))
         links = [f"{row.link_base_url}/u/{code}" for code in codes]
-        recipients = pricing.recipients(text, page.members, links)
-        batch = SendBatch(
+        recipients = pricing.recipients(text, members, links)
+        if len(recipients) < len(members):
+            # Some texts are too long. Those that stay are rendered anew, since a link belongs to a place in the batch.
+            kept = {recipient.phone for recipient in recipients}
+            staying = [member for member in members if member.phone in kept]
+            recipients = pricing.recipients(text, staying, links[: len(staying)])
+        return SendBatch(
             batch_id=batch_id,
             campaign_id=row.id,
             merchant_id=row.merchant_id,
@@ -112,10 +150,9 @@ class Preparer:
             first_message_id=first_id,
             recipients=recipients,
         )
-        return batch, sum(recipient.credits for recipient in recipients)
 
     async def _hold(self, row: AnyRow) -> None:
-        failure = "NO_RECIPIENTS" if row.targeted == 0 else ""
+        failure = "NO_RECIPIENTS" if row.price == 0 else ""
         if not failure:
             request = wallet.HoldRequest(hold_id=row.id, amount=row.price)
             metadata = self._wallet.metadata(row.merchant_id)
@@ -127,11 +164,17 @@ class Preparer:
                     raise
                 failure = "INSUFFICIENT_CREDITS"
         crash.point("prepare.held")
-        async with CampaignStore.open_pipeline(self._database) as store:
-            if failure:
-                await store.fail(await store.freeze(row), failure)
-            else:
-                await store.begin_sending(row, row.price)
+        try:
+            async with CampaignStore.open_pipeline(self._database) as store:
+                if failure:
+                    await store.fail(await store.freeze(row), failure)
+                else:
+                    await store.begin_sending(row, row.price)
+        except LeaseLostError:
+            # The campaign may have ended and been closed meanwhile: then this hold is still to be closed.
+            async with CampaignStore.open_pipeline(self._database) as store:
+                await store.reopen(row.id)
+            raise
         self._due.set()
 
 

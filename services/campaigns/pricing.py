@@ -15,16 +15,21 @@ from kit import gsm
 from services.campaigns.rendering import Text
 
 SAMPLE_SIZE = 5
+# What values may make of a text; longer ones are skipped, and never cut.
+SEGMENTS_MAX = 10
+TOO_LONG = "text_too_long"
 ENCODINGS = {gsm.Encoding.GSM_7: pb.Rendering.GSM_7, gsm.Encoding.UCS_2: pb.Rendering.UCS_2}
 
 
 def recipients(text: Text, members: Iterable[AudienceMember], links: Sequence[str]) -> list[BatchRecipient]:
-    """The texts of a page; a segment costs one credit."""
+    """The texts of a page, but for those of more than `SEGMENTS_MAX` segments; a segment costs one credit."""
     render, count = text.render, gsm.count
     page = []
     for member, link in zip(members, links, strict=True):
         rendered = render(member.values, link)
         segments = count(rendered)[1]
+        if segments > SEGMENTS_MAX:
+            continue
         page.append(
             BatchRecipient(
                 contact_id=member.contact_id, phone=member.phone, text=rendered, segments=segments, credits=segments
@@ -41,8 +46,11 @@ class Estimate:
     countries: Counter[str] = field(default_factory=Counter)
     country_credits: Counter[str] = field(default_factory=Counter)
     sample: list[pb.SampleText] = field(default_factory=list)
+    too_long: int = 0
 
-    def add(self, page: list[BatchRecipient]) -> None:
+    def add(self, page: list[BatchRecipient], members: int) -> None:
+        """Of so many `members`, those in the page have a text that can be sent."""
+        self.too_long += members - len(page)
         for recipient in page:
             code = calling_code(recipient.phone)
             self.histogram[recipient.segments] += 1
@@ -61,6 +69,7 @@ class Estimate:
                 pb.CountryQuote(calling_code=code, recipients=count, credits=self.country_credits[code])
                 for code, count in self.countries.most_common()
             ],
+            skipped={TOO_LONG: self.too_long} if self.too_long else {},
             balance=balance,
             affordable=credits <= balance,
             sample=self.sample,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from services.campaigns.errors import TextInvalid
 
 TEXT_CHARACTERS_MAX = 1530
+MERGE_FIELDS_MAX = 50
 FIELDS = ("first_name", "last_name", "email", "language")
 ATTRIBUTE = re.compile(r"attributes\.[\w \-]{1,50}")
 UNSUBSCRIBE_LINK = "unsubscribe_link"
@@ -50,6 +51,8 @@ def compile_text(text: str, field: str = "text") -> Text:
     if any("{{" in literal or "}}" in literal for literal in literals):
         raise TextInvalid(field=field, braces="{{ and }} stand round a merge field only")
     fields = tuple(dict.fromkeys(name for name in names if name != UNSUBSCRIBE_LINK))
+    if len(fields) > MERGE_FIELDS_MAX:
+        raise TextInvalid(field=field, merge_fields=len(fields), merge_fields_max=MERGE_FIELDS_MAX)
     return Text(fields, _renderer(literals, names, defaults, fields))
 
 

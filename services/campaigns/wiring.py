@@ -23,6 +23,9 @@ from services.campaigns.servicers.links import Links
 from services.campaigns.servicers.templates import Templates
 from services.campaigns.settings import Settings
 
+# A million is prepared beside ten, not before.
+PREPARERS = 2
+
 
 def parts(app: App[Settings]) -> Parts:
     settings, database = app.settings, app.database
@@ -48,7 +51,7 @@ def parts(app: App[Settings]) -> Parts:
             Consumer(BatchFinished, consumers.on_batch_finished),
         ],
         jobs=[
-            Job("prepare", preparer.step, 1.0, started),
+            *(Job(f"prepare {number}", preparer.step, 1.0, started) for number in range(PREPARERS)),
             Job("dispatch", dispatcher.step, 1.0, due),
             Job("sweep", dispatcher.sweep_step, 2.0),
             Job("close", Closer(database, wallet).step, 1.0, ended),

@@ -37,9 +37,11 @@ def test_a_quote_counts_each_text() -> None:
         AudienceMember(phone="+12025550123", values=[""]),
     ]
     estimate = pricing.Estimate()
-    estimate.add(pricing.recipients(text, members, ["http://x.gr/u/00000000000"] * 3))
+    members.append(AudienceMember(phone="+306900000002", values=["α" * 700]))
+    estimate.add(pricing.recipients(text, members, ["http://x.gr/u/00000000000"] * 4), 4)
     quote = estimate.quote(balance=3)
     assert (quote.recipients, quote.credits, quote.affordable) == (3, 4, False)
+    assert dict(quote.skipped) == {"text_too_long": 1}
     assert dict(quote.segments_histogram) == {1: 2, 2: 1}
     assert [(each.calling_code, each.credits) for each in quote.by_country] == [("+30", 1), ("+39", 2), ("+1", 1)]
     assert quote.sample[0].rendering.text == "Γεια Μαρία http://x.gr/u/00000000000"

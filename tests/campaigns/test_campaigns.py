@@ -292,3 +292,34 @@ async def test_a_link_that_nobody_was_sent_leads_nowhere(mesh: TestMesh) -> None
             pb.ShowUnsubscribeRequest(code=code), metadata=peer.metadata(role="public"), timeout=20
         )
         assert (await refusal(call))[0] == "LINK_NOT_FOUND"
+
+
+async def test_an_update_is_checked_with_what_stands(shop: Shop) -> None:
+    template = await shop.template(text="Before {{first_name}}")
+    campaign = await shop.campaign(text="", template_id=template.id)
+
+    async def update(paths: list[str], **fields: str) -> pb.Campaign:
+        request = pb.UpdateCampaignRequest(
+            campaign=pb.Campaign(id=campaign.id, **fields), update_mask=FieldMask(paths=paths)
+        )
+        return await shop.call(CampaignsServiceStub, "UpdateCampaign", request)
+
+    assert (await refusal(update(["text"])))[0] == "CAMPAIGN_INVALID"
+    assert (await refusal(update(["text"], template_id=str(uuid.uuid4()))))[0] == "TEMPLATE_NOT_FOUND"
+    changed = await update(["text"], text="Mine")
+    assert (changed.text, changed.template_id) == ("Mine", "")
+    changed = await update(["template_id"], template_id=template.id)
+    assert (changed.text, changed.template_id) == ("Before {{first_name}}", template.id)
+    fields = "".join(f"{{{{attributes.a{number}}}}}" for number in range(51))
+    assert (await refusal(update(["text"], text=fields)))[0] == "TEXT_INVALID"
+
+
+async def test_a_text_that_its_values_make_too_long_is_skipped_and_not_paid_for(rich_shop: Shop) -> None:
+    await rich_shop.contact("+306911111111", first_name="Μαρία")
+    await rich_shop.contact("+306911111112", first_name="Α" * 100)
+    campaign = await rich_shop.campaign(text="{{first_name}}" * 9)
+    await rich_shop.do("SendCampaign", campaign.id)
+    await sending(rich_shop, campaign.id)
+    report = await rich_shop.do("GetReport", campaign.id)
+    assert dict(report.counts.skipped) == {"text_too_long": 1}
+    assert (report.counts.targeted, report.counts.queued, report.credits.held) == (2, 1, 2)

@@ -235,3 +235,22 @@ async def test_a_stream_that_was_wiped_is_made_again(
             await bus.publish(work_subject(SendBatch, lane), b"", f"{lane}-2")
         await bus.publish(work_subject(SendBatch, lane), SendBatch(batch_id=3).SerializeToString(), f"{lane}-3")
         await until(lambda: seen == [1, 3])
+
+
+async def test_a_stream_that_was_wiped_while_all_hands_were_full_is_heard_again(database: Database, bus: Bus) -> None:
+    """No pull is pending then, and the broker answers the next one with 503 at once."""
+    seen, go_on = [], asyncio.Event()
+
+    async def handle(batch: SendBatch, delivery: Delivery) -> None:
+        seen.append(batch.batch_id)
+        await go_on.wait()
+
+    lane = f"lane{uuid.uuid4().hex[:8]}"
+    async with Fed(database, bus, handle, message=SendBatch, lane=lane):
+        await bus.publish(work_subject(SendBatch, lane), SendBatch(batch_id=1).SerializeToString(), f"{lane}-1")
+        await until(lambda: seen == [1])
+        await bus.stream.delete_stream("WORK")
+        await bus.ensure_streams()
+        await bus.publish(work_subject(SendBatch, lane), SendBatch(batch_id=2).SerializeToString(), f"{lane}-2")
+        go_on.set()
+        await until(lambda: seen == [1, 2])

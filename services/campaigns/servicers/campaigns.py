@@ -39,7 +39,7 @@ class Campaigns(Verbs):
             return shown(await store.campaign(request.id))
 
     async def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Context) -> pb.ListCampaignsResponse:
-        limit, before = pages.size(request.page_size), pages.after(request.page_token, int)
+        limit, before = pages.size(request.page_size), pages.after(request.page_token, pages.number)
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
             page = await store.campaign_page(before, limit)
         token = pages.token(page, limit, lambda row: row.number)
@@ -50,11 +50,13 @@ class Campaigns(Verbs):
         paths = rows.paths(request.update_mask, campaign, WRITABLE)
         _check(campaign, paths)
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
-            states.check((await store.campaign(campaign.id, lock=True)).state, states.EDITABLE)
-            if "template_id" in paths and campaign.template_id:
-                await _take_text(store, campaign)
-                paths = sorted({*paths, "text"})
-            values = {path: getattr(campaign, path) for path in paths}
+            row = await store.campaign(campaign.id, lock=True)
+            states.check(row.state, states.EDITABLE)
+            await _take_text(store, campaign)
+            # A text of its own is no template's, and a template brings its text.
+            whose = ["template_id", "text"] if {"template_id", "text"} & set(paths) else []
+            values = {path: getattr(campaign, path) for path in {*paths, *whose}}
+            compile_text(values.get("text", row.text), field="campaign.text")
             return shown(await store.update_campaign(campaign.id, **values))
 
     async def DeleteCampaign(self, request: pb.DeleteCampaignRequest, context: Context) -> Empty:
@@ -71,7 +73,8 @@ class Campaigns(Verbs):
         link = sample_link(merchant.public_base_url or self._public_base_url)
         text, estimate = compile_text(row.text), pricing.Estimate()
         async for page in self._audiences.pages(merchant_id, row.audience, text.fields, "", self._page_size):
-            estimate.add(pricing.recipients(text, page.members, [link] * len(page.members)))
+            links = [link] * len(page.members)
+            estimate.add(pricing.recipients(text, page.members, links), len(page.members))
         return estimate.quote(await self._balance(merchant_id))
 
     async def GetReport(self, request: pb.GetReportRequest, context: Context) -> pb.Report:
@@ -94,7 +97,7 @@ def _check(campaign: pb.Campaign, paths: list[str]) -> None:
     """Refuses `CampaignInvalid`, `TextInvalid`, with the field."""
     if "name" in paths and not 0 < len(campaign.name.strip()) <= NAME_CHARACTERS_MAX:
         raise CampaignInvalid(field="campaign.name", characters_max=NAME_CHARACTERS_MAX)
-    if "text" in paths and bool(campaign.text) == bool(campaign.template_id):
+    if {"text", "template_id"} & set(paths) and bool(campaign.text) == bool(campaign.template_id):
         raise CampaignInvalid(field="campaign.text", rule="either text or templateId")
     if "text" in paths and campaign.text:
         compile_text(campaign.text, field="campaign.text")

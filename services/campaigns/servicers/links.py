@@ -16,6 +16,8 @@ from services.campaigns.errors import LinkNotFound
 from services.campaigns.store import CampaignStore
 
 TIMEOUT_SECONDS = 5
+# As many as there can be: what lies above has the origin's bit set, which none of ours has.
+MESSAGE_IDS = 1 << 63
 
 
 class Links(rpc.LinksServiceServicer):
@@ -35,6 +37,12 @@ class Links(rpc.LinksServiceServicer):
             timeout=TIMEOUT_SECONDS,
         )
         return link_pages.unsubscribed()
+
+    async def ResolveCode(self, request: pb.ResolveCodeRequest, context: Context) -> pb.ResolveCodeResponse:
+        message_id = self._codes.message_id(request.code)
+        if message_id is None or message_id >= MESSAGE_IDS:
+            raise LinkNotFound
+        return pb.ResolveCodeResponse(message_id=message_id)
 
     async def _recipient(self, code: str) -> tuple[str, BatchRecipient]:
         """The merchant and the person that a code was made for. Refuses `LinkNotFound`."""

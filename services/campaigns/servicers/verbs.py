@@ -14,6 +14,7 @@ from services.campaigns import states
 from services.campaigns.errors import InsufficientCredits, NoRecipients, SenderNameMissing, SubscriptionRequired
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences
+from services.campaigns.rendering import compile_text
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import shown
 
@@ -45,14 +46,17 @@ class Verbs(rpc.CampaignsServiceServicer):
             row = await store.campaign(request.id)
             states.check(row.state, states.EDITABLE)
         merchant = await self._merchants.get(merchant_id)
-        sender_name = row.sender_name or merchant.sender_name
-        if not sender_name:
-            raise SenderNameMissing(field="sender_name")
         await self._check_means(merchant_id, await self._audiences.count(merchant_id, row.audience))
         async with CampaignStore.open(self._database, merchant_id) as store:
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
-            states.check((await store.campaign(request.id, lock=True)).state, states.EDITABLE)
+            row = await store.campaign(request.id, lock=True)
+            states.check(row.state, states.EDITABLE)
+            # As it stands now: it may have been edited a moment ago.
+            sender_name = row.sender_name or merchant.sender_name
+            if not sender_name:
+                raise SenderNameMissing(field="sender_name")
+            compile_text(row.text)
             row = await store.start(request.id, sender_name, merchant.public_base_url or self._public_base_url)
             answer = await store.answered(request, shown(row))
         self._started.set()

@@ -8,6 +8,8 @@ from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.sender.v1.batches_pb2 import SendBatch
 from kit.rows import AnyRow
 from kit.store import Store
+from services.campaigns import states
+from services.campaigns.pricing import TOO_LONG
 from services.campaigns.tables import batches, campaigns
 
 LEASE_SECONDS = 60
@@ -36,14 +38,24 @@ class AudienceStatements(Store):
     async def next_batch_id(self) -> int:
         return int(await self.connection.scalar(text("SELECT nextval('batches_id_seq')")) or 0)
 
-    async def add_batch(self, row: AnyRow, batch: SendBatch, credits: int) -> None:
-        """One page of the frozen audience, and how far that is, in one transaction. Raises `LeaseLostError`."""
+    async def add_batch(self, row: AnyRow, batch: SendBatch, after_phone: str, members: int) -> None:
+        """A batch of the frozen audience, and how far that is, in one transaction. Raises `LeaseLostError`.
+
+        Of so many `members` the batch has those whose text can be sent.
+        """
+        credits = sum(recipient.credits for recipient in batch.recipients)
+        too_long = members - len(batch.recipients)
+        before = func.coalesce(campaigns.c.skipped[TOO_LONG].as_integer(), 0)
+        skipped = campaigns.c.skipped.op("||")(func.jsonb_build_object(TOO_LONG, before + too_long))
         await self._advance(
             row,
-            after_phone=batch.recipients[-1].phone,
-            targeted=campaigns.c.targeted + len(batch.recipients),
+            after_phone=after_phone,
+            targeted=campaigns.c.targeted + members,
             price=campaigns.c.price + credits,
+            **({"skipped": skipped} if too_long else {}),
         )
+        if not batch.recipients:
+            return
         values = {
             "id": batch.batch_id,
             "merchant_id": row.merchant_id,
@@ -62,6 +74,12 @@ class AudienceStatements(Store):
     async def begin_sending(self, row: AnyRow, credits: int) -> None:
         """Raises `LeaseLostError`."""
         await self._advance(row, state=Campaign.SENDING, credits_held=credits, lease_expire_time=text("'epoch'"))
+
+    async def reopen(self, id: str) -> None:
+        """Has an ended campaign closed once more."""
+        ended = (campaigns.c.id == id, campaigns.c.state.in_(states.ENDED))
+        again = update(campaigns).where(*ended).values(final=False, close_time=text("'epoch'"))
+        await self.connection.execute(again)
 
     async def _advance(self, row: AnyRow, **values: Any) -> AnyRow:
         held = (

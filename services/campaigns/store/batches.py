@@ -31,7 +31,7 @@ _DISPATCH = text("""
         LIMIT :limit
     )
     UPDATE batches SET state = 'PUBLISHED', generation = generation + 1, publish_time = now()
-    FROM due WHERE batches.id = due.id
+    FROM due WHERE batches.id = due.id AND batches.state = 'READY'
     RETURNING batches.id, batches.campaign_id, batches.generation, batches.payload
 """)
 
@@ -48,7 +48,8 @@ class BatchStatements(Store):
 
     async def stale(self, seconds: float, limit: int) -> list[AnyRow]:
         """Batches that a lost stream or a dead sender may have forgotten, under their next generation."""
-        age = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+        # Each time twice as long: copies of one batch must not fill the queue while no sender can take it.
+        age = func.make_interval(0, 0, 0, 0, 0, 0, seconds * func.power(2, func.least(batches.c.generation - 1, 6)))
         forgotten = (
             select(batches.c.id)
             .join(campaigns, campaigns.c.id == batches.c.campaign_id)

@@ -57,7 +57,8 @@ class CampaignStatements(Store):
         state = Campaign.SENDING if row.credits_held else Campaign.PREPARING
         mine = (batches.c.campaign_id == row.id, batches.c.state == "TAKEN")
         await self.connection.execute(update(batches).where(*mine).values(publish_time=None))
-        return await self.update_campaign(row.id, state=state)
+        # Whoever prepared it before the pause has lost it.
+        return await self.update_campaign(row.id, state=state, lease_id="", lease_expire_time=text("'epoch'"))
 
     async def cancel(self, row: AnyRow) -> AnyRow:
         """Skips what no sender had begun; the rest ends with its senders."""
@@ -73,7 +74,7 @@ class CampaignStatements(Store):
             state=Campaign.FAILED,
             finish_time=func.now(),
             failure=reason,
-            skipped={reason.lower(): dropped} if dropped else {},
+            skipped=row.skipped | ({reason.lower(): dropped} if dropped else {}),
             # Nobody waits for the wallet any more: the books may close at once.
             lease_expire_time=text("'epoch'"),
         )
@@ -86,7 +87,12 @@ class CampaignStatements(Store):
 
     async def apply_tally(self, tally: CampaignTally) -> None:
         """Takes a tally that is newer than the one that stands; an older or repeated one changes nothing."""
-        newer = (campaigns.c.id == tally.campaign_id, campaigns.c.tally_version < tally.version)
+        newer = (
+            campaigns.c.id == tally.campaign_id,
+            campaigns.c.tally_version < tally.version,
+            # A final report stays what it was, though a failed text may turn out delivered later.
+            ~campaigns.c.final,
+        )
         values = {"tally": tally, "tally_version": tally.version}
         await self.connection.execute(update(campaigns).where(*newer).values(values))
         heard = update(campaigns).where(campaigns.c.id == tally.campaign_id).values(news_time=func.now())
