@@ -90,6 +90,9 @@ class TestMesh:
         _, running = self._running.pop(name)
         await running.__aexit__(None, None, None)
 
+    def running(self) -> set[str]:
+        return set(self._running)
+
     def app(self, name: str) -> App[Any]:
         return self._running[name][0]
 

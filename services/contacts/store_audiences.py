@@ -23,6 +23,17 @@ REFUSED = f"""
 SELECT asked.phone FROM unnest(%(phones)s::text[]) AS asked (phone)
 WHERE (SELECT true FROM contacts WHERE contacts.phone = asked.phone AND {IS_TEXTABLE}) IS NOT TRUE
 """
+OPTED_OUT = """
+SELECT asked.phone FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
+WHERE EXISTS (
+    SELECT FROM suppressions
+    WHERE suppressions.merchant_id = %(merchant_id)s AND suppressions.phone_hash = asked.phone_hash
+) OR EXISTS (
+    SELECT FROM contacts
+    WHERE contacts.merchant_id = %(merchant_id)s AND contacts.phone = asked.phone
+      AND contacts.subscription <> 'SUBSCRIBED'
+)
+"""
 # Texts of a contact that a template may name; `attributes.<name>` besides.
 MERGE_FIELDS = {
     name: f"contacts.{name}" for name in ("first_name", "last_name", "email", "phone", "language", "time_zone")
@@ -70,3 +81,9 @@ class AudiencesStore(ContactsStore):
         async with driver.cursor() as cursor:
             await cursor.execute(REFUSED, {"merchant_id": self.merchant_id, "phones": sorted(phones)})
             return [row[0] for row in await cursor.fetchall()]
+
+    async def opted_out(self, phones: Sequence[str], hashes: Sequence[bytes]) -> list[str]:
+        """Those of the phones (with their hashes) whose owner said no, whether or not they are contacts."""
+        parameters = {"merchant_id": self.merchant_id, "phones": list(phones), "hashes": list(hashes)}
+        result = await self.connection.exec_driver_sql(OPTED_OUT, parameters)
+        return list(result.scalars())

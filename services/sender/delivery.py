@@ -5,6 +5,7 @@ work that turns what was submitted into closed books.
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from prometheus_client import Counter, Gauge
 
 from astronote.wallet.v1 import wallet_pb2 as wallet
@@ -14,6 +15,7 @@ from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
 from services.sender import reports
+from services.sender.reports import Applied, Body, Reading
 from services.sender.store import SenderStore
 
 BODIES_A_ROUND = 20
@@ -26,49 +28,79 @@ APPLIED = Counter("delivery_reports_applied", "Delivery reports that were read."
 QUARANTINED = Counter("delivery_reports_quarantined", "Reports with a status or a shape that we do not know.")
 PARKED = Counter("delivery_reports_parked", "Reports that came before their message.")
 ORPHANED = Counter("delivery_reports_orphaned", "Parked reports that no message of ours asked for.")
+PROVEN = Counter("unknown_messages_proven", "Unknown messages that evidence showed to be accepted.")
+LATE = Counter("evidence_late", "Evidence that came when its message had expired. It changes nothing.")
+CONTRADICTING = Counter(
+    "evidence_contradicting", "Reports of a second id for one message, or of one that was refused. Must be zero."
+)
 UNSETTLED = Gauge("settlements_failing", "Whether the last round of settlements was refused by the wallet.")
+log = structlog.get_logger()
 
 
 class Applier:
-    """`step` applies what was posted, `parked_step` what came before its message."""
+    """`step` applies what was posted, `parked_step` what came before its message. `wait_seconds`: how long a report
+    waits for its message before it is given up.
+    """
 
-    def __init__(self, database: Database, validity_seconds: float) -> None:
-        self._database, self._validity_seconds = database, validity_seconds
+    def __init__(self, database: Database, wait_seconds: float, lookup_after_seconds: float) -> None:
+        self._database, self._wait_seconds = database, wait_seconds
+        self._lookup_after_seconds = lookup_after_seconds
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
-            rows = await store.take_webhooks(DLR, BODIES_A_ROUND)
-            if not rows:
+            bodies = await store.take_webhooks(DLR, BODIES_A_ROUND)
+            if not bodies:
                 return False
-            reading = reports.read((row.body, row.create_time) for row in rows)
-            absent = await store.apply_reports(list(reading.reports.values()))
-            await store.park(absent)
-            await store.webhooks_applied([row.id for row in rows])
+            reading, applied = await self.apply(store, bodies)
             crash.point("report.applied")
-        APPLIED.inc(len(reading.reports))
-        PARKED.inc(len(absent))
-        QUARANTINED.inc(reading.quarantined)
+        count(reading, applied)
         return True
+
+    async def apply(self, store: SenderStore, bodies: list[Body]) -> tuple[Reading, Applied]:
+        """Reads bodies and moves what they report, in the transaction of the store. Again, it changes nothing."""
+        reading, ids = reports.read(bodies), [body.id for body in bodies]
+        await store.quarantine(ids, reading.quarantined)
+        applied = await store.apply_reports(list(reading.reports.values()))
+        await store.park(applied.absent, self._lookup_after_seconds)
+        await store.webhooks_applied(ids)
+        return reading, applied
 
     async def parked_step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
             parked = await store.take_parked(PARKED_A_ROUND)
-            absent = {report.provider_message_id for report in await store.apply_reports(parked)}
+            applied = await store.apply_reports(parked)
+            absent = {report.provider_message_id for report in applied.absent}
             await store.unpark([report for report in parked if report.provider_message_id not in absent])
-            before = datetime.now(UTC) - timedelta(seconds=self._validity_seconds)
+            before = datetime.now(UTC) - timedelta(seconds=self._wait_seconds)
             ORPHANED.inc(await store.drop_parked(before))
+        count(Reading(), applied)
         return len(parked) == PARKED_A_ROUND
 
 
-class Expirer:
-    """Ends the wait of messages whose validity is over."""
+def count(reading: Reading, applied: Applied) -> None:
+    """Counts what was applied, once it is committed; what was only tried again has no reading."""
+    APPLIED.inc(reading.count)
+    PARKED.inc(len(applied.absent) if reading.count else 0)
+    QUARANTINED.inc(len(reading.quarantined))
+    PROVEN.inc(sum(moved for (was, _), moved in applied.moved.items() if was == "UNKNOWN"))
+    LATE.inc(applied.late)
+    CONTRADICTING.inc(applied.contradicting)
+    if reading.quarantined:
+        first = reading.quarantined[0]
+        log.warning("quarantined", reports=len(reading.quarantined), reason=first.reason, webhook_id=first.webhook_id)
+    if applied.contradicting:
+        log.error("evidence contradicts our books", reports=applied.contradicting)
 
-    def __init__(self, database: Database, validity_seconds: float) -> None:
-        self._database, self._validity_seconds = database, validity_seconds
+
+class Expirer:
+    """Ends the wait of messages whose validity is over; unknown ones have a grace beyond it."""
+
+    def __init__(self, database: Database, validity_seconds: float, grace_seconds: float) -> None:
+        self._database, self._validity_seconds, self._grace_seconds = database, validity_seconds, grace_seconds
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
-            due = await store.take_expired(self._validity_seconds, EXPIRIES_A_ROUND)
+            due = await store.take_expired(self._validity_seconds, self._grace_seconds, EXPIRIES_A_ROUND)
             for attempt in due:
                 await store.close_attempt(attempt)
         return bool(due)

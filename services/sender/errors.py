@@ -1,6 +1,6 @@
 """What the sender refuses."""
 
-from kit.errors import InvalidArgument, NotFound, Unauthenticated
+from kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unauthenticated, Unavailable
 
 
 class MessageNotFound(NotFound):
@@ -13,3 +13,31 @@ class WebhookSecretWrong(Unauthenticated):
 
 class ReportInvalid(InvalidArgument):
     """The body is neither a delivery report nor an array of them."""
+
+
+class RangeInvalid(InvalidArgument):
+    """A range of time ends after it starts."""
+
+
+class PhoneInvalid(InvalidArgument):
+    """The phone is no number in E.164."""
+
+
+class TextInvalid(InvalidArgument):
+    """The text can't be sent."""
+
+
+class SenderNameInvalid(InvalidArgument):
+    """A sender name is 3 to 11 letters and digits, or a number in E.164."""
+
+
+class SenderNameMissing(FailedPrecondition):
+    """Neither the request nor the merchant has a sender name."""
+
+
+class InsufficientCredits(FailedPrecondition):
+    """The wallet has too few credits."""
+
+
+class MerchantUnavailable(Unavailable):
+    """The merchant's profile can't be asked for; try again."""

@@ -1,81 +1,154 @@
 """Delivery reports as Mitto posts them: one object or an array (docs: Messages API v1.1, callbacks)."""
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import orjson
 
 from services.sender.errors import ReportInvalid
 
-# What a status makes of a message; none: nothing yet. Any other status is quarantined, never taken for success.
-STATES = {"delivered": "DELIVERED", "failure": "FAILED", "sent": None, "pending": None, "queued": None}
-RANKS = {"FAILED": 1, "DELIVERED": 2}
+# What a status makes of a message. Any other status is quarantined, never taken for success.
+STATES = {
+    "delivered": "DELIVERED",
+    "failure": "FAILED",
+    "sent": "ACCEPTED",
+    "pending": "ACCEPTED",
+    "queued": "ACCEPTED",
+}
+RANKS = {"ACCEPTED": 0, "FAILED": 1, "DELIVERED": 2}
+ID_LENGTH_MAX = 200
+ITEM_LENGTH_MAX = 2000
+MESSAGE_IDS = 1 << 63
+# A time that is further from the arrival than this says nothing.
+CLOCK_SKEW_MAX = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the provider says of one message. `state` is DELIVERED or FAILED."""
+    """What the provider says of one message. `state` is ACCEPTED (it has it), FAILED or DELIVERED; `message_id` is our
+    own id of it, where the report carries it.
+    """
 
     provider_message_id: str
     state: str
     time: datetime
     error: str
+    message_id: int | None = None
+
+
+class Body(NamedTuple):
+    """What was posted, and when it arrived."""
+
+    id: int
+    body: bytes
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An item of a body that we can't read."""
+
+    webhook_id: int
+    position: int
+    reason: str
+    item: str
 
 
 @dataclass
 class Reading:
-    """The reports of some bodies: the last word on each message, and how many said nothing or could not be read."""
+    """The reports of some bodies: the last word on each message, how many there were, and what could not be read."""
 
-    reports: dict[str, Report]
-    pending: int = 0
-    quarantined: int = 0
+    reports: dict[str, Report] = field(default_factory=dict)
+    count: int = 0
+    quarantined: list[Quarantined] = field(default_factory=list)
+
+
+@dataclass
+class Applied:
+    """What reports did. `moved` counts messages by the state they left and the one they have now. `absent` are those
+    whose message is not there yet. `late` came when their unknown message had expired, and `contradicting` name a
+    message that the provider has under another id, or never took: both change nothing.
+    """
+
+    moved: Counter[tuple[str, str]] = field(default_factory=Counter)
+    absent: list[Report] = field(default_factory=list)
+    late: int = 0
+    contradicting: int = 0
 
 
 def items(body: bytes) -> list[Any]:
-    """Refuses `ReportInvalid`."""
+    """Refuses `ReportInvalid` where there is no object at all."""
     try:
         read = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ReportInvalid(field="body", problem=str(error)[:200]) from error
     found = read if isinstance(read, list) else [read]
-    if not found or not all(isinstance(item, dict) for item in found):
+    if not any(isinstance(item, dict) for item in found):
         raise ReportInvalid(field="body", problem="expected an object or an array of objects")
     return found
 
 
-def read(bodies: Iterable[tuple[bytes, datetime]]) -> Reading:
-    """Bodies with the time of their arrival, which stands in where a report has no time of its own."""
-    reading = Reading({})
-    for body, received in bodies:
-        for item in items(body):
-            _take(reading, item, received)
+def read(bodies: Iterable[Body]) -> Reading:
+    """The time of arrival stands in where a report has no time of its own."""
+    reading = Reading()
+    for body in bodies:
+        try:
+            found = items(body.body)
+        except ReportInvalid as refusal:
+            text = body.body[:ITEM_LENGTH_MAX].decode(errors="replace").replace("\0", "")
+            reading.quarantined.append(Quarantined(body.id, 0, refusal.metadata["problem"], text))
+            continue
+        for position, item in enumerate(found):
+            reading.count += 1
+            if problem := _problem(item):
+                text = orjson.dumps(item).decode()[:ITEM_LENGTH_MAX]
+                reading.quarantined.append(Quarantined(body.id, position, problem, text))
+                continue
+            report = _report(item, body.create_time)
+            known = reading.reports.get(report.provider_message_id)
+            reading.reports[report.provider_message_id] = _better(known, report) if known else report
     return reading
 
 
-def _take(reading: Reading, item: dict[str, Any], received: datetime) -> None:
+def message_id(reference: object) -> int | None:
+    """Our message's id, where a reference is one."""
+    if not isinstance(reference, str) or not (reference.isascii() and reference.isdecimal() and len(reference) < 20):
+        return None
+    number = int(reference)
+    return number if 0 < number < MESSAGE_IDS else None
+
+
+def _problem(item: Any) -> str:
+    """Why an item can't be read; empty where it can."""
+    if not isinstance(item, dict):
+        return "no object"
     id, status = item.get("messageId"), item.get("deliveryStatus")
-    if not isinstance(id, str) or not isinstance(status, str) or status.lower() not in STATES or "\0" in id:
-        reading.quarantined += 1
-        return
-    state = STATES[status.lower()]
-    if state is None:
-        reading.pending += 1
-        return
-    known = reading.reports.get(id)
-    if known is None or RANKS[known.state] < RANKS[state]:
-        error = (
-            ""
-            if state == "DELIVERED"
-            else str(item.get("error") or item.get("description") or "")[:200].replace("\0", "")
-        )
-        reading.reports[id] = Report(id, state, _time(item, received), error)
+    if not isinstance(id, str) or not 0 < len(id) <= ID_LENGTH_MAX or "\0" in id:
+        return "no message id"
+    if not isinstance(status, str):
+        return "no status"
+    return "" if status.lower() in STATES else "unknown status"
+
+
+def _report(item: dict[str, Any], received: datetime) -> Report:
+    state = STATES[item["deliveryStatus"].lower()]
+    words = str(item.get("error") or item.get("description") or "")[:200].replace("\0", "")
+    error = words if state == "FAILED" else ""
+    return Report(item["messageId"], state, _time(item, received), error, message_id(item.get("reference")))
+
+
+def _better(known: Report, other: Report) -> Report:
+    best = other if RANKS[other.state] > RANKS[known.state] else known
+    return replace(best, message_id=known.message_id or other.message_id)
 
 
 def _time(item: dict[str, Any], received: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(item.get("updatedAt") or item.get("createdAt") or "")
-    except (TypeError, ValueError):
+        found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         return received
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found if abs(found - received) < CLOCK_SKEW_MAX else received

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+from datetime import UTC
 
 from astronote.sender.v1 import sender_pb2 as pb
 from astronote.sender.v1 import sender_pb2_grpc as rpc
@@ -11,7 +12,9 @@ from kit.interceptors import Context
 from kit.store import Database
 from services.sender import reports
 from services.sender.delivery import DLR
-from services.sender.errors import WebhookSecretWrong
+from services.sender.errors import RangeInvalid, WebhookSecretWrong
+from services.sender.replay import Replayer
+from services.sender.singles import Singles
 from services.sender.store import SenderStore
 
 SECRET_HEADER = "http-x-webhook-secret"  # noqa: S105 (a name)
@@ -19,15 +22,18 @@ SIGNATURE_HEADER = "http-x-webhook-signature"
 
 
 class Messages(rpc.MessagesServiceServicer):
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, singles: Singles) -> None:
+        self._database, self._singles = database, singles
+
+    async def SendMessage(self, request: pb.SendMessageRequest, context: Context) -> pb.Message:
+        return await self._singles.send(caller.merchant_id(), request)
 
     async def GetMessage(self, request: pb.GetMessageRequest, context: Context) -> pb.Message:
         async with SenderStore.open(self._database, caller.merchant_id()) as store:
             return await store.message(request.id)
 
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
-        limit, before = pages.size(request.page_size), pages.after(request.page_token, int)
+        limit, before = pages.size(request.page_size), pages.after(request.page_token, pages.number)
         async with SenderStore.open(self._database, caller.merchant_id()) as store:
             page = await store.message_page(request, before, limit)
         return pb.ListMessagesResponse(messages=page, next_page_token=pages.token(page, limit, lambda m: m.id))
@@ -47,8 +53,9 @@ class Tallies(rpc.TalliesServiceServicer):
 class Reports(rpc.ReportsServiceServicer):
     """`secrets`: any of them proves a callback, alone in a header or as the key of an HMAC-SHA256 of the body."""
 
-    def __init__(self, database: Database, secrets: list[str], received: asyncio.Event) -> None:
+    def __init__(self, database: Database, secrets: list[str], received: asyncio.Event, replayer: Replayer) -> None:
         self._database, self._secrets, self._received = database, [secret.encode() for secret in secrets], received
+        self._replayer = replayer
 
     async def ReceiveDeliveryReports(
         self, request: pb.ReceiveDeliveryReportsRequest, context: Context
@@ -62,6 +69,12 @@ class Reports(rpc.ReportsServiceServicer):
         crash.point("report.stored")
         self._received.set()
         return pb.ReceiveDeliveryReportsResponse(received=count)
+
+    async def ReplayWebhooks(self, request: pb.ReplayWebhooksRequest, context: Context) -> pb.ReplayWebhooksResponse:
+        start, end = (time.ToDatetime(tzinfo=UTC) for time in (request.start_time, request.end_time))
+        if end <= start:
+            raise RangeInvalid(field="end_time")
+        return await self._replayer.replay(start, end, request.page_token)
 
     def _check(self, headers: dict[str, str | bytes], body: bytes) -> None:
         """Refuses `WebhookSecretWrong`. Every secret is compared, in constant time."""

@@ -17,6 +17,10 @@ class Settings(ServiceSettings):
     concurrency: int = 5
     #: Of these, batches of one merchant.
     merchant_concurrency: int = 4
+    #: Single texts in hand at a time, on a lane of their own.
+    single_concurrency: int = Field(default=4, gt=1)
+    #: A single text that nobody finished is looked after again so much later; longer than a hold takes.
+    single_sweep_seconds: float = 15
     #: Whoever has a batch has it for so long; longer than the provider may take.
     lease_seconds: float = 45
     provider_timeout_seconds: float = 30
@@ -48,7 +52,9 @@ class Settings(ServiceSettings):
     #: A report of a message that we do not know is looked up after this; longer than a submission takes to be recorded.
     lookup_after_seconds: float = 60
     lookups_per_second: int = 20
-    lookup_tries_max: int = 5
+    #: Tries of a look-up, and the wait after the first; it doubles.
+    lookup_tries_max: int = 8
+    lookup_retry_seconds: float = 60
     #: What was posted can be replayed for so long.
     webhook_retention_seconds: float = 30 * 86400
     recount_interval_seconds: float = 300

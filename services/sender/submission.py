@@ -23,11 +23,14 @@ from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
 from services.sender import outcomes
+from services.sender.admission import BULK, SINGLE, Admissions, HeldBackError
+from services.sender.limits import Hands
 from services.sender.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from services.sender.providers import Provider
 from services.sender.settings import Settings
 from services.sender.store import SenderStore
 from services.sender.store.attempts import Lease, LeaseLostError
+from services.sender.store.messages import IdsRepeatedError
 
 ASK_TIMEOUT_SECONDS = 10
 BUSY_SECONDS = 5.0
@@ -48,14 +51,17 @@ class Gatekeepers:
         self._batches, self._audiences = BatchesServiceStub(campaigns.channel), AudiencesServiceStub(contacts.channel)
 
     async def verdict(self, batch: SendBatch) -> Verdict.Verdict.ValueType:
+        if not batch.campaign_id:
+            return Verdict.GO
         request = campaigns.ClaimBatchRequest(batch_id=batch.batch_id)
         metadata = self._campaigns.metadata(batch.merchant_id)
         answer = await self._batches.ClaimBatch(request, metadata=metadata, timeout=ASK_TIMEOUT_SECONDS)
         return answer.verdict
 
     async def refused(self, batch: SendBatch, recipients: Sequence[BatchRecipient]) -> frozenset[str]:
-        """The phones that may no longer be texted."""
-        request = contacts.FilterTextableRequest(phones=[recipient.phone for recipient in recipients])
+        """The phones that may no longer be texted. A single text may go to somebody who is no contact."""
+        phones = [recipient.phone for recipient in recipients]
+        request = contacts.FilterTextableRequest(phones=phones, allow_strangers=not batch.campaign_id)
         metadata = self._contacts.metadata(batch.merchant_id)
         answer = await self._audiences.FilterTextable(request, metadata=metadata, timeout=ASK_TIMEOUT_SECONDS)
         return frozenset(answer.refused_phones)
@@ -66,18 +72,24 @@ class Submitter:
         self,
         database: Database,
         gatekeepers: Gatekeepers,
+        admissions: Admissions,
         provider: Provider,
         settings: Settings,
         settle: asyncio.Event,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
-        self._database, self._gatekeepers, self._provider = database, gatekeepers, provider
-        self._settings, self._new_id = settings, new_id
+        self._database, self._gatekeepers, self._admissions = database, gatekeepers, admissions
+        self._provider, self._settings, self._new_id = provider, settings, new_id
+        self._hands = {BULK: Hands(settings.merchant_concurrency), SINGLE: Hands(settings.single_concurrency - 1)}
         #: Set when the wallet has something to hear.
         self._settle = settle
 
     async def on_batch(self, batch: SendBatch, delivery: Delivery) -> None:
         """Raises `RetryLater` where the batch has to come again."""
+        with self._hands[_lane(batch)].taking(batch.merchant_id):
+            await self._on_batch(batch)
+
+    async def _on_batch(self, batch: SendBatch) -> None:
         lease = Lease(batch.batch_id, self._new_id(), self._settings.lease_seconds)
         row = await self._take(batch, lease)
         if row is None:
@@ -87,6 +99,9 @@ class Submitter:
             await self._go_through(batch, lease, row)
         except LeaseLostError:
             log.warning("lease lost", batch_id=batch.batch_id)
+        except HeldBackError as held:
+            await self._put_down(lease)
+            raise RetryLater(held.seconds) from held
         except grpc.aio.AioRpcError as error:
             log.warning("held back", batch_id=batch.batch_id, error=error.details())
             await self._put_down(lease)
@@ -117,9 +132,9 @@ class Submitter:
         verdict = await self._gatekeepers.verdict(batch)
         crash.point("sender.claimed")
         if verdict == Verdict.GO:
-            tries = row.tries
-            for first in range(row.next_index, len(batch.recipients), self._settings.chunk_size):
-                await self._submit_chunk(batch, lease, first, tries)
+            first, tries = row.next_index, row.tries
+            while first < len(batch.recipients):
+                first += await self._submit_chunk(batch, lease, first, tries)
                 tries = 0
         elif verdict == Verdict.STOP:
             rest = list(enumerate(batch.recipients))[row.next_index :]
@@ -131,8 +146,12 @@ class Submitter:
         else:
             await self._put_down(lease)
 
-    async def _submit_chunk(self, batch: SendBatch, lease: Lease, first: int, tries: int) -> None:
-        chunk = list(enumerate(batch.recipients))[first : first + self._settings.chunk_size]
+    async def _submit_chunk(self, batch: SendBatch, lease: Lease, first: int, tries: int) -> int:
+        """Submits as many, from this index on, as may leave now; answers with how many that were."""
+        wanted = min(self._settings.chunk_size, len(batch.recipients) - first)
+        # Before people are asked for, so that nobody opts out while we wait.
+        admission = await self._admissions.wait(batch.merchant_id, _lane(batch), wanted)
+        chunk = list(enumerate(batch.recipients))[first : first + admission.count]
         refused = await self._gatekeepers.refused(batch, [recipient for _, recipient in chunk])
         skipped_indexes = [index for index, recipient in chunk if recipient.phone in refused]
         attempt_id = self._new_id()
@@ -140,15 +159,21 @@ class Submitter:
             await store.begin_attempt(attempt_id, batch, lease, len(chunk), skipped_indexes)
         crash.point("sender.intent")
         submitted = [(index, recipient) for index, recipient in chunk if recipient.phone not in refused]
-        outcome = await self._submit(batch, submitted)
-        crash.point("sender.answered")
-        SUBMITTED.labels(STATES[type(outcome)]).inc()
-        await self._record(batch, lease, attempt_id, outcome, tries)
+        outcome: Outcome = Accepted([])
+        if submitted:
+            outcome = await self._submit(batch, submitted)
+            crash.point("sender.answered")
+            SUBMITTED.labels(STATES[type(outcome)]).inc()
+            await self._admissions.learn(admission, outcome)
+        try:
+            await self._record(batch, lease, attempt_id, outcome, tries)
+        except IdsRepeatedError:
+            log.exception("ids of other messages", attempt_id=attempt_id)
+            await self._record(batch, lease, attempt_id, Unknown("an id that another message has"), tries)
         crash.point("sender.recorded")
+        return len(chunk)
 
     async def _submit(self, batch: SendBatch, submitted: Indexed) -> Outcome:
-        if not submitted:
-            return Accepted([])
         texts = [(batch.first_message_id + index, recipient) for index, recipient in submitted]
         try:
             async with asyncio.timeout(self._settings.provider_timeout_seconds):
@@ -176,11 +201,17 @@ class Submitter:
                 await store.record(attempt, STATES[type(outcome)], detail, batch, results)
         if isinstance(outcome, NotSent) and again:
             log.warning("not sent", batch_id=batch.batch_id, reason=outcome.reason, tries=tries + 1)
-            raise RetryLater(outcome.retry_seconds or self._settings.retry_seconds * 2**tries)
+            wait_seconds = outcome.retry_seconds or self._settings.retry_seconds * 2**tries
+            raise RetryLater(min(wait_seconds, self._settings.retry_seconds_max))
 
     async def _put_down(self, lease: Lease) -> None:
         async with SenderStore.open_pipeline(self._database) as store:
             await store.release_lease(lease)
+
+
+def _lane(batch: SendBatch) -> str:
+    """A single text belongs to no campaign."""
+    return BULK if batch.campaign_id else SINGLE
 
 
 def _parts(batch: SendBatch, attempt: AnyRow) -> tuple[Indexed, Indexed]:

@@ -2,9 +2,11 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -12,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    false,
     func,
     text,
 )
@@ -33,13 +36,14 @@ def _time(name: str, **options: object) -> "Column[object]":
     return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
 
 
-# What a sender has in hand. The payload is with campaigns; this is how far it is, and whose it is.
+# What a sender has in hand. The payload is with campaigns; this is how far it is, and whose it is. No campaign here and
+# below: a single text.
 batches = Table(
     "batches",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
-    Column("campaign_id", Uuid(as_uuid=False), nullable=False),
+    Column("campaign_id", Uuid(as_uuid=False)),
     Column("state", Text, nullable=False, server_default="OPEN"),
     Column("recipient_count", Integer, nullable=False),
     # Recipients before it have an outcome.
@@ -59,7 +63,7 @@ attempts = Table(
     metadata,
     Column("id", Uuid(as_uuid=False), primary_key=True),
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
-    Column("campaign_id", Uuid(as_uuid=False), nullable=False),
+    Column("campaign_id", Uuid(as_uuid=False)),
     Column("batch_id", BigInteger, nullable=False),
     Column("hold_id", Uuid(as_uuid=False), nullable=False),
     Column("first_message_id", BigInteger, nullable=False),
@@ -83,8 +87,8 @@ messages = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
-    Column("campaign_id", Uuid(as_uuid=False), nullable=False),
-    Column("contact_id", Uuid(as_uuid=False), nullable=False),
+    Column("campaign_id", Uuid(as_uuid=False)),
+    Column("contact_id", Uuid(as_uuid=False)),
     Column("attempt_id", Uuid(as_uuid=False)),
     Column("to", Text, nullable=False),
     Column("text", Text, nullable=False),
@@ -150,7 +154,70 @@ parked_reports = Table(
     Column("state", Text, nullable=False),
     _time("time", nullable=False),
     Column("error", Text, nullable=False),
+    # Our message, where the report or a look-up says which one it is.
+    Column("message_id", BigInteger),
     _time("create_time", nullable=False, server_default=_NOW),
     _time("try_time", nullable=False, server_default=_NOW),
+    # When the provider is asked whose it is; none where there is nothing to ask.
+    _time("lookup_time"),
+    Column("lookup_tries", Integer, nullable=False, server_default=_ZERO),
     Index("parked_reports_try_time_idx", "try_time"),
+    Index("parked_reports_lookup_time_idx", "lookup_time", postgresql_where=text("lookup_time IS NOT NULL")),
+)
+
+# Items of a webhook that we can't read: kept until somebody looks, and read again by a replay.
+quarantined_reports = Table(
+    "quarantined_reports",
+    metadata,
+    Column("webhook_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    # JSON, as far as it is worth keeping.
+    Column("item", Text, nullable=False),
+    _time("create_time", nullable=False, server_default=_NOW),
+    Index("quarantined_reports_create_time_idx", "create_time"),
+)
+
+# Single texts, from their hold until their books are closed. Batches of campaigns have ids below the first of these.
+singles = Table(
+    "singles",
+    metadata,
+    Column("batch_id", BigInteger, Identity(start=(1 << 45) + 1), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("hold_id", Uuid(as_uuid=False), nullable=False),
+    Column("amount", Integer, nullable=False),
+    # A serialized SendBatch of one.
+    Column("payload", LargeBinary, nullable=False),
+    # PREPARED → PAID, or → REFUSED by the wallet.
+    Column("state", Text, nullable=False, server_default="PREPARED"),
+    Column("generation", Integer, nullable=False, server_default=_ZERO),
+    # When somebody looks after it next.
+    _time("due_time", nullable=False),
+    CheckConstraint("state IN ('PREPARED', 'PAID', 'REFUSED')", name="singles_state_check"),
+    Index("singles_due_time_idx", "due_time"),
+)
+
+# The road to the provider under one traffic account: its breaker.
+routes = Table(
+    "routes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("is_open", Boolean, nullable=False, server_default=false()),
+    Column("reason", Text, nullable=False, server_default=""),
+    _time("retry_time", nullable=False, server_default=_LONG_AGO),
+    Column("recent", Text, nullable=False, server_default=""),
+    Column("is_cautious", Boolean, nullable=False, server_default=false()),
+)
+
+# Until when a limit is spoken for, in each lane: `account:<id>:<lane>`, `merchant:<id>:<lane>`.
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _time("requests_time", nullable=False, server_default=_LONG_AGO),
+    _time("messages_time", nullable=False, server_default=_LONG_AGO),
+    _time("turn_time", nullable=False, server_default=_LONG_AGO),
+    # A few rows, changed all the time: with room in the page the old versions go by themselves.
+    postgresql_with={"fillfactor": 50},
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from astronote.accounts.v1 import accounts_pb2
 from astronote.campaigns.v1 import campaigns_pb2
 from astronote.contacts.v1 import contacts_pb2
 from astronote.sender.v1 import sender_pb2_grpc as rpc
@@ -9,13 +10,16 @@ from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.wallet.v1 import wallet_pb2
 from kit.app import App, Job, Parts
 from kit.bus import Consumer
+from services.sender.admission import BULK, SINGLE, Admissions
+from services.sender.audit import Recount, WebhookRetention
 from services.sender.delivery import Applier, Expirer, Settler
+from services.sender.evidence import Detective
 from services.sender.providers.mitto import Mitto
+from services.sender.replay import Replayer
 from services.sender.servicer import Messages, Reports, Tallies
 from services.sender.settings import Settings
+from services.sender.singles import Merchants, Singles
 from services.sender.submission import Gatekeepers, Submitter
-
-LANE = "bulk"
 
 
 def parts(app: App[Settings]) -> Parts:
@@ -28,20 +32,33 @@ def parts(app: App[Settings]) -> Parts:
         settings.mitto_traffic_account_id,
         settings.provider_timeout_seconds,
     )
-    submitter = Submitter(database, Gatekeepers(campaigns, contacts), mitto, settings, settle)
-    applier = Applier(database, settings.validity_seconds)
+    submitter = Submitter(
+        database, Gatekeepers(campaigns, contacts), Admissions(database, settings), mitto, settings, settle
+    )
+    merchants = Merchants(app.peer(accounts_pb2.DESCRIPTOR))
+    singles = Singles(database, app.bus, merchants, wallet, settings.single_sweep_seconds)
+    unknown_seconds = settings.validity_seconds + settings.unknown_grace_seconds
+    applier = Applier(database, unknown_seconds, settings.lookup_after_seconds)
+    expirer = Expirer(database, settings.validity_seconds, settings.unknown_grace_seconds)
     secrets = settings.webhook_secret.get_secret_value().split(",")
     return Parts(
         servicers={
-            rpc.add_MessagesServiceServicer_to_server: Messages(database),
+            rpc.add_MessagesServiceServicer_to_server: Messages(database, singles),
             rpc.add_TalliesServiceServicer_to_server: Tallies(database),
-            rpc.add_ReportsServiceServicer_to_server: Reports(database, secrets, received),
+            rpc.add_ReportsServiceServicer_to_server: Reports(database, secrets, received, Replayer(database, applier)),
         },
-        consumers=[Consumer(SendBatch, submitter.on_batch, settings.concurrency, LANE)],
+        consumers=[
+            Consumer(SendBatch, submitter.on_batch, settings.concurrency, BULK),
+            Consumer(SendBatch, submitter.on_batch, settings.single_concurrency, SINGLE),
+        ],
         jobs=[
+            Job("single texts", singles.step, 1.0, singles.due),
             Job("apply reports", applier.step, 1.0, received),
             Job("apply parked reports", applier.parked_step, 0.3),
-            Job("expire", Expirer(database, settings.validity_seconds).step, 10.0),
+            Job("expire", expirer.step, min(10.0, settings.validity_seconds / 10)),
+            Job("look up", Detective(database, mitto, campaigns, settings).step, 1.0),
+            Job("recount", Recount(database).step, settings.recount_interval_seconds),
+            Job("drop webhooks", WebhookRetention(database, settings.webhook_retention_seconds).step, 3600.0),
             Job("settle", Settler(database, wallet).step, 1.0, settle),
         ],
         closers=[mitto.close],

@@ -97,6 +97,14 @@ async def test_a_withdrawal_counts_once_and_everywhere(three: Client):
     assert [tuple(row) for row in found[3:]] == [("WITHDRAWN", "STOP", False)]
 
 
+async def test_a_stranger_may_be_texted_unless_he_opted_out(three: Client):
+    stranger, gone = "+306999999999", "+306999999998"
+    await three("WithdrawConsent", phone=gone, source="STOP")
+    await three("WithdrawConsent", phone=SECOND, source="STOP")
+    asked = {"phones": [FIRST, SECOND, stranger, gone], "allow_strangers": True}
+    assert set((await three("FilterTextable", **asked)).refused_phones) == {SECOND, gone}
+
+
 async def test_a_withdrawal_needs_no_contact_and_outlives_one(book: Client):
     assert (await book("WithdrawConsent", caller="campaigns", phone=FIRST, source="unsubscribe link")).changed
     person = await book.create(FIRST)

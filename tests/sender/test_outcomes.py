@@ -7,10 +7,9 @@ import pytest
 
 from astronote.sender.v1.batches_pb2 import BatchRecipient
 from astronote.sender.v1.sender_pb2 import Message
-from services.sender import outcomes, reports
-from services.sender.errors import ReportInvalid
+from services.sender import outcomes
 from services.sender.outcomes import Accepted, NotSent, Refused, Unknown
-from services.sender.providers.mitto import read
+from services.sender.providers.mitto import read, wait_seconds
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -24,15 +23,17 @@ def answer(*ids: str | None) -> bytes:
     [
         (200, answer("a", "b"), Accepted(["a", "b"])),
         (200, answer("a", None), Accepted(["a", None])),
-        (200, answer("a"), Unknown("answer for 1 of 2 messages, 1 ids")),
-        (200, answer("a", "b", "c"), Unknown("answer for 3 of 2 messages, 3 ids")),
-        (200, answer("a", "a"), Unknown("answer for 2 of 2 messages, 1 ids")),
+        (200, answer("a"), Unknown("answer for 1 of 2 messages")),
+        (200, answer("a", "b", "c"), Unknown("answer for 3 of 2 messages")),
+        (200, answer("a", "a"), Unknown("answer for 2 messages, 1 ids")),
         (200, b"<html>", Unknown("unreadable answer")),
         (200, b"[]", Unknown("unreadable answer")),
         (200, b'{"messages": [1, 2]}', Unknown("unreadable answer")),
         (429, b"", NotSent("too many requests", 7)),
         (401, b"", NotSent("our key was refused (401)", 30, counts=False)),
         (403, b"", NotSent("our key was refused (403)", 30, counts=False)),
+        (200, b'{"messages": [{"messageId": 1}, {"messageId": 2}]}', Unknown("answer for 2 of 2 messages")),
+        (302, b"", Unknown("answer 302")),
         (408, b"", Unknown("answer 408")),
         (500, b"", Unknown("answer 500")),
         (503, b"", Unknown("answer 503")),
@@ -40,7 +41,26 @@ def answer(*ids: str | None) -> bytes:
     ],
 )
 def test_the_table(status: int, body: bytes, meaning: outcomes.Outcome) -> None:
-    assert read(status, "7", body, 2) == meaning
+    assert read(status, 7, body, 2) == meaning
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("", 0),
+        ("-3", 0),
+        ("soon", 0),
+        ("٧", 0),
+        ("Thu, 01 Jan 2026 00:01:30 GMT", 90),
+        ("Thu, 01 Jan 2026 00:01:30 -0000", 90),
+        ("Wed, 31 Dec 2025 23:00:00 GMT", 0),
+        ("Thu, 01 Jan 2026 99:01:30 GMT", 0),
+    ],
+)
+def test_a_wait_is_said_in_seconds_or_as_a_date(retry_after: str, seconds: float) -> None:
+    assert wait_seconds(retry_after, NOW) == seconds
 
 
 def test_only_what_was_accepted_is_captured() -> None:
@@ -53,24 +73,3 @@ def test_only_what_was_accepted_is_captured() -> None:
     assert change.skipped == {"opted_out": 1}
     assert (change.captured, change.released) == (1, 2 + 4)
     assert [result.state for result in accepted] == [Message.ACCEPTED, Message.REJECTED]
-
-
-def test_the_last_word_on_a_message_wins_in_any_order() -> None:
-    failed = {"messageId": "a", "deliveryStatus": "Failure", "updatedAt": "2026-01-01T10:00:00Z", "error": "gone"}
-    delivered = {"messageId": "a", "deliveryStatus": "delivered"}
-    for order in ([failed, delivered], [delivered, failed], [failed, delivered, failed]):
-        reading = reports.read([(orjson.dumps(order), NOW)])
-        assert reading.reports["a"].state == "DELIVERED"
-
-
-def test_what_is_not_known_is_quarantined() -> None:
-    items = [{"messageId": "a", "deliveryStatus": "Teleported"}, {"messageId": 5, "deliveryStatus": "Delivered"}]
-    items += [{"messageId": "b", "deliveryStatus": "Queued"}]
-    reading = reports.read([(orjson.dumps(items), NOW)])
-    assert (reading.reports, reading.quarantined, reading.pending) == ({}, 2, 1)
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"5", b'"a"', b"[1]", b"[]"])
-def test_what_is_no_report_is_refused(body: bytes) -> None:
-    with pytest.raises(ReportInvalid):
-        reports.items(body)

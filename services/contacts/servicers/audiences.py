@@ -64,7 +64,12 @@ class Audiences(rpc.AudiencesServiceServicer):
         if any(not phones.is_e164(phone) for phone in request.phones):
             raise PhoneInvalid(field="phones")
         async with AudiencesStore.open(self._database, caller.merchant_id()) as store:
-            return pb.FilterTextableResponse(refused_phones=await store.refused(request.phones))
+            if request.allow_strangers:
+                hashes = [self._hashed(phone) for phone in request.phones]
+                refused = await store.opted_out(request.phones, hashes)
+            else:
+                refused = await store.refused(request.phones)
+        return pb.FilterTextableResponse(refused_phones=refused)
 
     async def WithdrawConsent(self, request: pb.WithdrawConsentRequest, context: Context) -> pb.WithdrawConsentResponse:
         if not phones.is_e164(request.phone):

@@ -5,7 +5,7 @@ is called.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.sender.v1.batches_pb2 import SendBatch
@@ -40,7 +40,7 @@ class AttemptStatements(MessageStatements, TallyStatements):
         row = {
             "id": batch.batch_id,
             "merchant_id": batch.merchant_id,
-            "campaign_id": batch.campaign_id,
+            "campaign_id": batch.campaign_id or None,
             "recipient_count": len(batch.recipients),
             "lease_id": lease.id,
             "lease_expire_time": lease.until(),
@@ -75,7 +75,7 @@ class AttemptStatements(MessageStatements, TallyStatements):
         row = {
             "id": id,
             "merchant_id": batch.merchant_id,
-            "campaign_id": batch.campaign_id,
+            "campaign_id": batch.campaign_id or None,
             "batch_id": batch.batch_id,
             "hold_id": batch.hold_id,
             "first_message_id": batch.first_message_id + first_index,
@@ -148,16 +148,19 @@ class AttemptStatements(MessageStatements, TallyStatements):
         is_done = next_index == len(batch.recipients)
         values = {"next_index": next_index, "tries": 0, "state": "DONE" if is_done else "OPEN"}
         await self.connection.execute(update(batches).where(batches.c.id == batch.batch_id).values(values))
-        if is_done:
+        if is_done and batch.campaign_id:
             names = {"campaign_id": batch.campaign_id, "merchant_id": batch.merchant_id}
             await self.emit(BatchFinished(batch_id=batch.batch_id, **names))
 
-    async def take_expired(self, validity_seconds: float, limit: int) -> list[AnyRow]:
-        """Attempts whose messages have waited for a report for longer than their validity, locked."""
-        age = func.make_interval(0, 0, 0, 0, 0, 0, validity_seconds)
-        due = select(attempts).where(attempts.c.close_time.is_(None), attempts.c.finish_time < func.now() - age)
-        query = due.order_by(attempts.c.finish_time).limit(limit).with_for_update(skip_locked=True)
-        return list((await self.connection.execute(query)).all())
+    async def take_expired(self, validity_seconds: float, grace_seconds: float, limit: int) -> list[AnyRow]:
+        """Attempts whose messages have waited for a report for longer than their validity, locked; unknown ones have
+        a grace beyond it. Their clock starts when they became what they are.
+        """
+        validity = func.make_interval(0, 0, 0, 0, 0, 0, validity_seconds)
+        grace = func.make_interval(0, 0, 0, 0, 0, 0, case((attempts.c.state == "UNKNOWN", grace_seconds), else_=0.0))
+        over = (attempts.c.finish_time < func.now() - validity, attempts.c.finish_time < func.now() - validity - grace)
+        query = select(attempts).where(attempts.c.close_time.is_(None), *over).order_by(attempts.c.finish_time)
+        return list((await self.connection.execute(query.limit(limit).with_for_update(skip_locked=True))).all())
 
     async def close_attempt(self, attempt: AnyRow) -> None:
         """Expires what is still waiting. What was accepted stays charged; what was unknown is released."""

@@ -1,11 +1,12 @@
 """Statements over messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, text, update
+from psycopg.errors import UniqueViolation
+from sqlalchemy import bindparam, delete, func, select, text
 
 from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.sender.v1.sender_pb2 import ListMessagesRequest, Message
@@ -23,44 +24,59 @@ WAITING = frozenset({Message.ACCEPTED, Message.UNKNOWN})
 SHOWN = rows.columns(Message, messages)
 LISTED = [column for column in SHOWN if column.name != "text"]
 _RESOLVE = text("""
-    UPDATE messages m SET state = r.state, provider_message_id = r.provider_message_id, error = r.error
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:provider_ids AS text[]), CAST(:errors AS text[]))
-        AS r(id, state, provider_message_id, error)
-    WHERE m.id = r.id AND m.state = 'UNKNOWN'
+    WITH current AS (
+        SELECT m.id, r.state, r.provider_message_id, r.error
+        FROM unnest(
+            CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:provider_ids AS text[]), CAST(:errors AS text[])
+        ) AS r(id, state, provider_message_id, error) JOIN messages m USING (id)
+        WHERE m.state = 'UNKNOWN'
+        ORDER BY m.id
+        FOR UPDATE OF m
+    )
+    UPDATE messages m SET state = c.state, provider_message_id = c.provider_message_id, error = c.error,
+                          finish_time = CASE WHEN c.state <> 'ACCEPTED' THEN now() END
+    FROM current c WHERE m.id = c.id AND m.state = 'UNKNOWN'
     RETURNING m.state, m.credits
 """)
+# Locked in the order of reports, so that neither waits for the other in a circle.
+_EXPIRE = text("""
+    WITH current AS (
+        SELECT id, state FROM messages
+        WHERE id BETWEEN :first_id AND :last_id AND state IN ('ACCEPTED', 'UNKNOWN')
+        ORDER BY id
+        FOR UPDATE
+    )
+    UPDATE messages m SET state = 'EXPIRED', finish_time = now(), error = 'nothing was heard of it in time'
+    FROM current c WHERE m.id = c.id
+    RETURNING c.state, m.credits
+""")
+
+
+class IdsRepeatedError(Exception):
+    """The provider gave an id that another message has."""
 
 
 class MessageStatements(Store):
     async def add_messages(
         self, batch: SendBatch, attempt_id: str | None, submit_time: datetime | None, results: Sequence[Result]
     ) -> None:
-        """One COPY row a recipient. The primary key keeps a recipient from having two."""
+        """One COPY row a recipient. The primary key keeps a recipient from having two. Raises `IdsRepeatedError`."""
+        if not batch.campaign_id:
+            # A single text was shown as queued; what became of it takes that row's place.
+            queued = (messages.c.id == batch.first_message_id, messages.c.state == Message.QUEUED)
+            await self.connection.execute(delete(messages).where(*queued))
         now = await self.connection.scalar(select(func.now()))
         driver = (await self.connection.get_raw_connection()).driver_connection
         assert driver is not None
-        head = (batch.merchant_id, batch.campaign_id)
-        names, waiting, skipped = Message.State.Name, WAITING, Message.SKIPPED
-        async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-            for result in results:
-                person, state = result.recipient, result.state
-                await copy.write_row(
-                    (
-                        batch.first_message_id + result.index,
-                        *head,
-                        UUID(bytes=person.contact_id),
-                        attempt_id,
-                        person.phone,
-                        person.text,
-                        person.segments,
-                        person.credits,
-                        names(state),
-                        result.provider_message_id,
-                        result.error,
-                        None if state == skipped else submit_time,
-                        None if state in waiting else now,
-                    )
-                )
+        lines = _lines(batch, attempt_id, submit_time, now, results)
+        try:
+            async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+                for line in lines:
+                    await copy.write_row(line)
+        except UniqueViolation as error:
+            if error.diag.constraint_name == "messages_provider_message_id_key":
+                raise IdsRepeatedError from error
+            raise
 
     async def resolve_unknown(self, first_message_id: int, results: Sequence[Result]) -> Change:
         """What evidence makes of messages that are unknown; others it leaves alone."""
@@ -84,18 +100,15 @@ class MessageStatements(Store):
         return change
 
     async def expire_messages(self, first_id: int, count: int) -> Change:
-        """Ends the wait of the messages in a range of ids."""
+        """Ends the wait of the messages in a range of ids. What was unknown is released."""
         change = Change()
-        for state in WAITING:
-            waiting = (messages.c.id.between(first_id, first_id + count - 1), messages.c.state == state)
-            values = {"state": Message.EXPIRED, "finish_time": func.now(), "error": "no report within the validity"}
-            ended = update(messages).where(*waiting).values(values).returning(messages.c.credits)
-            credits = list((await self.connection.execute(ended)).scalars())
-            if credits:
-                change.add(COLUMNS[state], -len(credits))
-                change.add("expired", len(credits))
-            if state == Message.UNKNOWN:
-                change.released += sum(credits)
+        for state, credits in await self.connection.execute(
+            _EXPIRE, {"first_id": first_id, "last_id": first_id + count - 1}
+        ):
+            change.add(state.lower(), -1)
+            change.add("expired", 1)
+            if state == "UNKNOWN":
+                change.released += credits
         return change
 
     async def message(self, id: int) -> Message:
@@ -120,3 +133,32 @@ class MessageStatements(Store):
             query = query.where(messages.c.to == filters.to)
         found = await self.connection.execute(query.order_by(messages.c.id.desc()).limit(limit), values)
         return [rows.message(Message, row) for row in found]
+
+
+def _lines(
+    batch: SendBatch,
+    attempt_id: str | None,
+    submit_time: datetime | None,
+    now: datetime | None,
+    results: Sequence[Result],
+) -> Iterator[tuple[object, ...]]:
+    """The columns of `_COPY`."""
+    head = (batch.merchant_id, batch.campaign_id or None)
+    names, waiting, skipped = Message.State.Name, WAITING, Message.SKIPPED
+    for result in results:
+        person, state = result.recipient, result.state
+        yield (
+            batch.first_message_id + result.index,
+            *head,
+            UUID(bytes=person.contact_id) if person.contact_id else None,
+            attempt_id,
+            person.phone,
+            person.text,
+            person.segments,
+            person.credits,
+            names(state),
+            result.provider_message_id,
+            result.error,
+            None if state == skipped else submit_time,
+            None if state in waiting else now,
+        )

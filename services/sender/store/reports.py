@@ -1,23 +1,29 @@
-"""Statements over delivery reports. They come late, doubled, in any order, and before our own commit."""
+"""Statements over delivery reports. They come late, doubled, in any order, and before our own commit.
 
+Locks are taken in one order, so that nobody waits in a circle: messages by id, then tallies by campaign.
+"""
+
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from kit.rows import AnyRow
 from services.sender.outcomes import Change
-from services.sender.reports import Report
+from services.sender.reports import RANKS, Applied, Report
 from services.sender.store.tallies import TallyStatements
-from services.sender.tables import parked_reports, webhooks
+from services.sender.tables import attempts, messages, parked_reports
 
+_REPORTED = """
+    SELECT * FROM unnest(
+        CAST(:ids AS text[]), CAST(:states AS text[]), CAST(:times AS timestamptz[]), CAST(:errors AS text[]),
+        CAST(:message_ids AS bigint[])
+    ) AS r(provider_message_id, state, time, error, message_id)
+"""
 # A message waits (ACCEPTED) until it is DELIVERED or FAILED; DELIVERED beats FAILED; nothing else ever moves.
-_APPLY = text("""
-    WITH reported AS (
-        SELECT * FROM unnest(
-            CAST(:ids AS text[]), CAST(:states AS text[]), CAST(:times AS timestamptz[]), CAST(:errors AS text[])
-        ) AS r(provider_message_id, state, time, error)
-    ), current AS (
+_APPLY = text(f"""
+    WITH reported AS ({_REPORTED}), current AS (
         SELECT m.id, m.provider_message_id, m.merchant_id, m.campaign_id, m.state AS was,
                r.state AS becomes, r.time, r.error
         FROM reported r JOIN messages m USING (provider_message_id)
@@ -26,7 +32,8 @@ _APPLY = text("""
     ), changed AS (
         UPDATE messages m SET state = c.becomes, finish_time = c.time, error = c.error
         FROM current c
-        WHERE m.id = c.id AND (c.was = 'ACCEPTED' OR (c.was = 'FAILED' AND c.becomes = 'DELIVERED'))
+        WHERE m.id = c.id AND ((c.was = 'ACCEPTED' AND c.becomes <> 'ACCEPTED')
+                            OR (c.was = 'FAILED' AND c.becomes = 'DELIVERED'))
         RETURNING c.merchant_id, c.campaign_id, c.was, c.becomes
     )
     SELECT merchant_id, campaign_id, was, becomes, count(*)::int AS moved, CAST(NULL AS text[]) AS absent
@@ -37,54 +44,99 @@ _APPLY = text("""
         SELECT r.provider_message_id FROM reported r LEFT JOIN current c USING (provider_message_id) WHERE c.id IS NULL
     )
 """)
-_PARK = text("""
-    INSERT INTO parked_reports (provider_message_id, state, time, error)
-    SELECT * FROM unnest(
-        CAST(:ids AS text[]), CAST(:states AS text[]), CAST(:times AS timestamptz[]), CAST(:errors AS text[])
+# What says which message of ours it means is evidence, where that message is unknown.
+_PROVE = text(f"""
+    WITH reported AS ({_REPORTED}), current AS (
+        SELECT m.id, m.provider_message_id AS known_as, m.merchant_id, m.campaign_id, m.attempt_id, m.credits,
+               m.state AS was, r.state AS becomes, r.time, r.error, r.provider_message_id
+        FROM reported r JOIN messages m ON m.id = r.message_id
+        ORDER BY m.id
+        FOR UPDATE OF m
+    ), proven AS (
+        UPDATE messages m SET state = c.becomes, provider_message_id = c.provider_message_id, error = c.error,
+                              finish_time = CASE WHEN c.becomes <> 'ACCEPTED' THEN c.time END
+        FROM current c WHERE m.id = c.id AND c.was = 'UNKNOWN'
     )
-    ON CONFLICT (provider_message_id) DO UPDATE SET
-        state = excluded.state, time = excluded.time, error = excluded.error, try_time = now()
-    WHERE parked_reports.state = 'FAILED'
+    SELECT c.id, c.provider_message_id, c.known_as, c.merchant_id, c.campaign_id, c.attempt_id, c.credits, c.was,
+           c.becomes, a.hold_id
+    FROM current c LEFT JOIN attempts a ON a.id = c.attempt_id
+    ORDER BY c.id
 """)
+# Of two reports of one message the better stays, and what either knows of our own id.
+_RANKED = f"ARRAY[{', '.join(repr(state) for state in RANKS)}]"
+_PARK = text(f"""
+    INSERT INTO parked_reports AS p (provider_message_id, state, time, error, message_id, lookup_time)
+    SELECT r.*, CASE WHEN r.message_id IS NULL THEN now() + make_interval(secs => :lookup_after_seconds) END
+    FROM ({_REPORTED}) r
+    ON CONFLICT (provider_message_id) DO UPDATE SET
+        (state, time, error) = (
+            SELECT b.state, b.time, b.error
+            FROM (VALUES (p.state, p.time, p.error), (excluded.state, excluded.time, excluded.error))
+                AS b(state, time, error)
+            ORDER BY array_position({_RANKED}, b.state) DESC LIMIT 1
+        ),
+        message_id = coalesce(p.message_id, excluded.message_id),
+        lookup_time = CASE WHEN coalesce(p.message_id, excluded.message_id) IS NULL THEN p.lookup_time END,
+        try_time = now()
+    WHERE array_position({_RANKED}, excluded.state) > array_position({_RANKED}, p.state)
+       OR (p.message_id IS NULL AND excluded.message_id IS NOT NULL)
+""")
+Changes = defaultdict[tuple[str, str], Change]
 
 
 class ReportStatements(TallyStatements):
-    async def keep_webhook(self, kind: str, body: bytes) -> None:
-        await self.connection.execute(insert(webhooks).values(kind=kind, body=body))
-
-    async def take_webhooks(self, kind: str, limit: int) -> list[AnyRow]:
-        """Bodies that have not been applied, oldest first; ours until the transaction ends."""
-        waiting = select(webhooks.c.id, webhooks.c.body, webhooks.c.create_time).where(
-            webhooks.c.kind == kind, webhooks.c.apply_time.is_(None)
-        )
-        query = waiting.order_by(webhooks.c.id).limit(limit).with_for_update(skip_locked=True)
-        return list((await self.connection.execute(query)).all())
-
-    async def webhooks_applied(self, ids: list[int]) -> None:
-        await self.connection.execute(update(webhooks).where(webhooks.c.id.in_(ids)).values(apply_time=func.now()))
-
-    async def apply_reports(self, reports: Sequence[Report]) -> list[Report]:
-        """Moves messages and tallies; answers with the reports whose message is not there."""
+    async def apply_reports(self, reports: Sequence[Report]) -> Applied:
+        """Moves messages, tallies, and the credits of unknown messages that were accepted after all."""
+        applied, changes, absent = Applied(), Changes(Change), set[str]()
         if not reports:
-            return []
-        absent: set[str] = set()
-        changes: dict[tuple[str, str], Change] = {}
+            return applied
         for row in await self.connection.execute(_APPLY, _columns(reports)):
             if row.absent is not None:
                 absent = set(row.absent)
                 continue
-            change = changes.setdefault((str(row.merchant_id), str(row.campaign_id)), Change())
+            applied.moved[row.was, row.becomes] += row.moved
+            change = changes[str(row.merchant_id), str(row.campaign_id or "")]
             change.add(row.was.lower(), -row.moved)
             change.add(row.becomes.lower(), row.moved)
-        # Tallies in one order, so that two appliers do not wait for each other.
+        left = [report for report in reports if report.provider_message_id in absent]
+        applied.absent = await self._prove(left, applied, changes)
         for (merchant_id, campaign_id), change in sorted(changes.items(), key=lambda item: item[0]):
             await self.add_to_tally(merchant_id, campaign_id, change)
-        return [report for report in reports if report.provider_message_id in absent]
+        return applied
 
-    async def park(self, reports: Sequence[Report]) -> None:
-        """Keeps reports until their message comes. Of two for one message the better stays."""
+    async def _prove(self, reports: Sequence[Report], applied: Applied, changes: Changes) -> list[Report]:
+        """Takes reports of ids that we do not know as evidence; answers with those whose message is not there yet."""
+        # Of two that mean one message the other's turn comes when it has been parked.
+        evidence = {report.message_id: report for report in reports if report.message_id is not None}
+        if not evidence:
+            return list(reports)
+        done = set[str]()
+        settlements: dict[str, tuple[AnyRow, Change]] = {}
+        for row in await self.connection.execute(_PROVE, _columns(list(evidence.values()))):
+            # Recorded under this very id a moment ago, or a single text that is not recorded yet: the next try tells.
+            if row.known_as == row.provider_message_id or row.was == "QUEUED":
+                continue
+            done.add(row.provider_message_id)
+            if row.was == "EXPIRED" and row.known_as is None:
+                applied.late += 1
+            elif row.was != "UNKNOWN":
+                applied.contradicting += 1
+            else:
+                applied.moved["UNKNOWN", row.becomes] += 1
+                change = changes[str(row.merchant_id), str(row.campaign_id or "")]
+                change.add("unknown", -1)
+                change.add(row.becomes.lower(), 1)
+                change.captured += row.credits
+                settlements.setdefault(str(row.attempt_id), (row, Change()))[1].captured += row.credits
+        for attempt_id, (first, change) in settlements.items():
+            # A message is unknown once and proven once, so no two rounds of an attempt begin with the same one.
+            await self.settle(f"{attempt_id}:evidence:{first.id}", str(first.merchant_id), str(first.hold_id), change)
+        return [report for report in reports if report.provider_message_id not in done]
+
+    async def park(self, reports: Sequence[Report], lookup_after_seconds: float) -> None:
+        """Keeps reports until their message comes."""
         if reports:
-            await self.connection.execute(_PARK, _columns(reports))
+            await self.connection.execute(_PARK, _columns(reports) | {"lookup_after_seconds": lookup_after_seconds})
 
     async def take_parked(self, limit: int) -> list[Report]:
         """Parked reports that are due for another try; their next one waits half as long again as they are old."""
@@ -99,7 +151,7 @@ class ReportStatements(TallyStatements):
         again = func.now() + func.greatest(text("interval '0.3 seconds'"), half_its_age)
         taken = update(parked_reports).where(parked_reports.c.provider_message_id.in_(due.scalar_subquery()))
         found = await self.connection.execute(taken.values(try_time=again).returning(parked_reports))
-        return [Report(row.provider_message_id, row.state, row.time, row.error) for row in found]
+        return [Report(row.provider_message_id, row.state, row.time, row.error, row.message_id) for row in found]
 
     async def unpark(self, reports: Sequence[Report]) -> None:
         ids = [report.provider_message_id for report in reports]
@@ -111,6 +163,43 @@ class ReportStatements(TallyStatements):
             await self.connection.execute(delete(parked_reports).where(parked_reports.c.create_time < before))
         ).rowcount
 
+    async def take_orphans(self, tries_max: int, backoff_seconds: float, limit: int) -> list[str]:
+        """Provider's ids that nobody of ours claims and that are due for a look-up, while any attempt is unknown: only
+        then can one be evidence. Their next look-up waits twice as long as the one before.
+        """
+        unknown = select(attempts.c.id).where(attempts.c.close_time.is_(None), attempts.c.state == "UNKNOWN").exists()
+        due = (
+            select(parked_reports.c.provider_message_id)
+            .where(parked_reports.c.lookup_time < func.now(), unknown)
+            .order_by(parked_reports.c.lookup_time)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        tries = parked_reports.c.lookup_tries
+        wait = func.make_interval(0, 0, 0, 0, 0, 0, backoff_seconds * func.power(2, tries))
+        taken = (
+            update(parked_reports)
+            .where(parked_reports.c.provider_message_id.in_(due.scalar_subquery()))
+            .values(lookup_tries=tries + 1, lookup_time=func.now() + wait)
+            .returning(parked_reports.c.provider_message_id, tries)
+        )
+        found = (await self.connection.execute(taken)).all()
+        await self.end_lookups([row.provider_message_id for row in found if row.lookup_tries >= tries_max])
+        return [row.provider_message_id for row in found]
+
+    async def end_lookups(self, provider_message_ids: Sequence[str]) -> None:
+        """Nothing more is asked about these."""
+        these = update(parked_reports).where(parked_reports.c.provider_message_id.in_(provider_message_ids))
+        await self.connection.execute(these.values(lookup_time=None))
+
+    async def claim_orphan(self, provider_message_id: str, message_id: int, sent: str) -> bool:
+        """Says which message an orphan means, where that one has this very text. It is applied at its next try."""
+        mine = (messages.c.id == message_id, messages.c.text == sent)
+        is_mine = select(messages.c.id).where(*mine).exists()
+        this = update(parked_reports).where(parked_reports.c.provider_message_id == provider_message_id, is_mine)
+        values = {"message_id": message_id, "lookup_time": None, "try_time": func.now()}
+        return bool((await self.connection.execute(this.values(values))).rowcount)
+
 
 def _columns(reports: Sequence[Report]) -> dict[str, list[object]]:
     return {
@@ -118,4 +207,5 @@ def _columns(reports: Sequence[Report]) -> dict[str, list[object]]:
         "states": [report.state for report in reports],
         "times": [report.time for report in reports],
         "errors": [report.error for report in reports],
+        "message_ids": [report.message_id for report in reports],
     }

@@ -18,7 +18,12 @@ class TallyStatements(Store):
     metadata = metadata
 
     async def add_to_tally(self, merchant_id: str, campaign_id: str, change: Change) -> None:
-        """Moves a campaign's tally and tells campaigns, in absolute numbers. The last lock of every transaction."""
+        """Moves a campaign's tally and tells campaigns, in absolute numbers. The last lock of every transaction.
+
+        A single text (no campaign) is in no tally.
+        """
+        if not campaign_id:
+            return
         first = insert(tallies).values(campaign_id=campaign_id, merchant_id=merchant_id).on_conflict_do_nothing()
         await self.connection.execute(first)
         mine = tallies.c.campaign_id == campaign_id

@@ -991,6 +991,11 @@ class LinksServiceStub:
                 request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.UnsubscribeRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.ResolveCode = channel.unary_unary(
+                '/astronote.campaigns.v1.LinksService/ResolveCode',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ResolveCodeRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ResolveCodeResponse.FromString,
+                _registered_method=True)
 
 
 class LinksServiceServicer:
@@ -1011,6 +1016,14 @@ class LinksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveCode(self, request, context):
+        """Returns the id of the message that a code was made for. Every code of the right form has one: whether there is such
+        a message, and whose it is, is for the senders to see. Refuses `LINK_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LinksServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1023,6 +1036,11 @@ def add_LinksServiceServicer_to_server(servicer, server):
                     servicer.Unsubscribe,
                     request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.UnsubscribeRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ResolveCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveCode,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ResolveCodeRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ResolveCodeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1080,6 +1098,33 @@ class LinksService:
             '/astronote.campaigns.v1.LinksService/Unsubscribe',
             astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.UnsubscribeRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.LinksService/ResolveCode',
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ResolveCodeRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ResolveCodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

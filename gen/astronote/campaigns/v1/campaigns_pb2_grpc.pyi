@@ -384,6 +384,10 @@ class LinksServiceStub:
     """The page that asks whether to unsubscribe. Looking changes nothing. Refuses `LINK_NOT_FOUND`."""
     Unsubscribe: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.UnsubscribeRequest, _httpbody_pb2.HttpBody]
     """Withdraws consent. Again is harmless. Refuses `LINK_NOT_FOUND`."""
+    ResolveCode: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ResolveCodeRequest, _campaigns_pb2.ResolveCodeResponse]
+    """Returns the id of the message that a code was made for. Every code of the right form has one: whether there is such
+    a message, and whose it is, is for the senders to see. Refuses `LINK_NOT_FOUND`.
+    """
 
 @_typing.type_check_only
 class LinksServiceAsyncStub(LinksServiceStub):
@@ -394,6 +398,10 @@ class LinksServiceAsyncStub(LinksServiceStub):
     """The page that asks whether to unsubscribe. Looking changes nothing. Refuses `LINK_NOT_FOUND`."""
     Unsubscribe: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.UnsubscribeRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Withdraws consent. Again is harmless. Refuses `LINK_NOT_FOUND`."""
+    ResolveCode: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ResolveCodeRequest, _campaigns_pb2.ResolveCodeResponse]  # type: ignore[assignment]
+    """Returns the id of the message that a code was made for. Every code of the right form has one: whether there is such
+    a message, and whose it is, is for the senders to see. Refuses `LINK_NOT_FOUND`.
+    """
 
 class LinksServiceServicer(metaclass=_abc_1.ABCMeta):
     """Resolves the links in the texts."""
@@ -413,5 +421,15 @@ class LinksServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Withdraws consent. Again is harmless. Refuses `LINK_NOT_FOUND`."""
+
+    @_abc_1.abstractmethod
+    def ResolveCode(
+        self,
+        request: _campaigns_pb2.ResolveCodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_campaigns_pb2.ResolveCodeResponse, _abc.Awaitable[_campaigns_pb2.ResolveCodeResponse]]:
+        """Returns the id of the message that a code was made for. Every code of the right form has one: whether there is such
+        a message, and whose it is, is for the senders to see. Refuses `LINK_NOT_FOUND`.
+        """
 
 def add_LinksServiceServicer_to_server(servicer: LinksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -669,6 +669,9 @@ class FilterTextableRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PHONES_FIELD_NUMBER: _builtins.int
+    ALLOW_STRANGERS_FIELD_NUMBER: _builtins.int
+    allow_strangers: _builtins.bool
+    """Whether a phone that is no contact's may be texted too, unless it opted out."""
     @_builtins.property
     def phones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """E.164; at most 10,000."""
@@ -677,10 +680,11 @@ class FilterTextableRequest(_message.Message):
         self,
         *,
         phones: _abc.Iterable[_builtins.str] | None = ...,
+        allow_strangers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["phones", b"phones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_strangers", b"allow_strangers", "phones", b"phones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

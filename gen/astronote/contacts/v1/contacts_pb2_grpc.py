@@ -552,7 +552,8 @@ class AudiencesServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FilterTextable(self, request, context):
-        """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact.
+        """Says which of these phones may no longer be texted: opted out, suppressed, or (unless the request allows strangers)
+        no longer a contact.
 
         Refuses `TOO_MANY_PHONES`.
         """

@@ -232,7 +232,8 @@ class AudiencesServiceStub:
     Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
     """
     FilterTextable: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.FilterTextableRequest, _contacts_pb2.FilterTextableResponse]
-    """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact.
+    """Says which of these phones may no longer be texted: opted out, suppressed, or (unless the request allows strangers)
+    no longer a contact.
 
     Refuses `TOO_MANY_PHONES`.
     """
@@ -255,7 +256,8 @@ class AudiencesServiceAsyncStub(AudiencesServiceStub):
     Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
     """
     FilterTextable: _aio.UnaryUnaryMultiCallable[_contacts_pb2.FilterTextableRequest, _contacts_pb2.FilterTextableResponse]  # type: ignore[assignment]
-    """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact.
+    """Says which of these phones may no longer be texted: opted out, suppressed, or (unless the request allows strangers)
+    no longer a contact.
 
     Refuses `TOO_MANY_PHONES`.
     """
@@ -293,7 +295,8 @@ class AudiencesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contacts_pb2.FilterTextableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contacts_pb2.FilterTextableResponse, _abc.Awaitable[_contacts_pb2.FilterTextableResponse]]:
-        """Says which of these phones may no longer be texted: opted out, suppressed, or no longer a contact.
+        """Says which of these phones may no longer be texted: opted out, suppressed, or (unless the request allows strangers)
+        no longer a contact.
 
         Refuses `TOO_MANY_PHONES`.
         """

@@ -47,6 +47,8 @@ class Message(_message.Message):
         """Submitted, and whether it was accepted can't be known yet. Never sent again."""
         SKIPPED: Message._State.ValueType  # 7
         """Never submitted, for the reason in `error`; not charged."""
+        QUEUED: Message._State.ValueType  # 8
+        """A single text that is paid for and waits for its submission."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper): ...
     STATE_UNSPECIFIED: Message.State.ValueType  # 0
@@ -62,6 +64,8 @@ class Message(_message.Message):
     """Submitted, and whether it was accepted can't be known yet. Never sent again."""
     SKIPPED: Message.State.ValueType  # 7
     """Never submitted, for the reason in `error`; not charged."""
+    QUEUED: Message.State.ValueType  # 8
+    """A single text that is paid for and waits for its submission."""
 
     ID_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
@@ -77,7 +81,9 @@ class Message(_message.Message):
     id: _builtins.int
     """A 64-bit number."""
     campaign_id: _builtins.str
+    """Empty where it is a single text."""
     contact_id: _builtins.str
+    """Empty where it is a single text."""
     to: _builtins.str
     text: _builtins.str
     """Empty in lists."""
@@ -111,6 +117,38 @@ class Message(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Message: _TypeAlias = Message  # noqa: Y015
+
+@_typing.final
+class SendMessageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TO_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SENDER_NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    to: _builtins.str
+    """E.164."""
+    text: _builtins.str
+    """Up to 1,530 characters, sent as it is."""
+    sender_name: _builtins.str
+    """3 to 11 letters and digits, or E.164; the merchant's own where it is empty."""
+    request_id: _builtins.str
+    """The same id and body answer the same and send nothing again."""
+    def __init__(
+        self,
+        *,
+        to: _builtins.str = ...,
+        text: _builtins.str = ...,
+        sender_name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "sender_name", b"sender_name", "text", b"text", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendMessageRequest: _TypeAlias = SendMessageRequest  # noqa: Y015
 
 @_typing.final
 class GetMessageRequest(_message.Message):
@@ -226,6 +264,106 @@ class ReceiveDeliveryReportsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReceiveDeliveryReportsResponse: _TypeAlias = ReceiveDeliveryReportsResponse  # noqa: Y015
+
+@_typing.final
+class ReplayWebhooksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_token: _builtins.str
+    """Of the answer before, to go on with the same range."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """By the time of arrival: from this instant on."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Up to this instant, which is not a part of it."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayWebhooksRequest: _TypeAlias = ReplayWebhooksRequest  # noqa: Y015
+
+@_typing.final
+class ReplayWebhooksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODIES_FIELD_NUMBER: _builtins.int
+    REPORTS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    PARKED_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    bodies: _builtins.int
+    """Bodies and the reports in them that were read."""
+    reports: _builtins.int
+    quarantined: _builtins.int
+    """Reports that can't be read: an unknown status, a bad shape."""
+    parked: _builtins.int
+    """Reports that wait for their message."""
+    next_page_token: _builtins.str
+    """Empty when the whole range was read."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Transition]:
+        """What became of messages; empty where nothing changed."""
+
+    def __init__(
+        self,
+        *,
+        bodies: _builtins.int = ...,
+        reports: _builtins.int = ...,
+        changes: _abc.Iterable[Global___Transition] | None = ...,
+        quarantined: _builtins.int = ...,
+        parked: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bodies", b"bodies", "changes", b"changes", "next_page_token", b"next_page_token", "parked", b"parked", "quarantined", b"quarantined", "reports", b"reports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayWebhooksResponse: _TypeAlias = ReplayWebhooksResponse  # noqa: Y015
+
+@_typing.final
+class Transition(_message.Message):
+    """Messages that went from one state to another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_STATE_FIELD_NUMBER: _builtins.int
+    TO_STATE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    from_state: Global___Message.State.ValueType
+    to_state: Global___Message.State.ValueType
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        from_state: Global___Message.State.ValueType = ...,
+        to_state: Global___Message.State.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "from_state", b"from_state", "to_state", b"to_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Transition: _TypeAlias = Transition  # noqa: Y015
 
 @_typing.final
 class GetTallyRequest(_message.Message):

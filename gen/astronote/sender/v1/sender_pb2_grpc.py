@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class MessagesServiceStub:
-    """Shows the messages of a merchant.
+    """Sends single texts, and shows the messages of a merchant.
     """
 
     def __init__(self, channel):
@@ -35,6 +35,11 @@ class MessagesServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.SendMessage = channel.unary_unary(
+                '/astronote.sender.v1.MessagesService/SendMessage',
+                request_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.SendMessageRequest.SerializeToString,
+                response_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.Message.FromString,
+                _registered_method=True)
         self.GetMessage = channel.unary_unary(
                 '/astronote.sender.v1.MessagesService/GetMessage',
                 request_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.GetMessageRequest.SerializeToString,
@@ -48,8 +53,19 @@ class MessagesServiceStub:
 
 
 class MessagesServiceServicer:
-    """Shows the messages of a merchant.
+    """Sends single texts, and shows the messages of a merchant.
     """
+
+    def SendMessage(self, request, context):
+        """Sends one text to one phone, on a lane of its own: pays for it, keeps it, and answers `QUEUED`. A person who opted
+        out is skipped; the phone need not be a contact's.
+
+        Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`, and
+        `MERCHANT_UNAVAILABLE` where accounts can't be asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetMessage(self, request, context):
         """Returns one message. Refuses `MESSAGE_NOT_FOUND`.
@@ -68,6 +84,11 @@ class MessagesServiceServicer:
 
 def add_MessagesServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'SendMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendMessage,
+                    request_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.SendMessageRequest.FromString,
+                    response_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.Message.SerializeToString,
+            ),
             'GetMessage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMessage,
                     request_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.GetMessageRequest.FromString,
@@ -87,8 +108,35 @@ def add_MessagesServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MessagesService:
-    """Shows the messages of a merchant.
+    """Sends single texts, and shows the messages of a merchant.
     """
+
+    @staticmethod
+    def SendMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.sender.v1.MessagesService/SendMessage',
+            astronote_dot_sender_dot_v1_dot_sender__pb2.SendMessageRequest.SerializeToString,
+            astronote_dot_sender_dot_v1_dot_sender__pb2.Message.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetMessage(request,
@@ -160,6 +208,11 @@ class ReportsServiceStub:
                 request_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReceiveDeliveryReportsRequest.SerializeToString,
                 response_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReceiveDeliveryReportsResponse.FromString,
                 _registered_method=True)
+        self.ReplayWebhooks = channel.unary_unary(
+                '/astronote.sender.v1.ReportsService/ReplayWebhooks',
+                request_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksRequest.SerializeToString,
+                response_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksResponse.FromString,
+                _registered_method=True)
 
 
 class ReportsServiceServicer:
@@ -174,6 +227,14 @@ class ReportsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayWebhooks(self, request, context):
+        """Applies once more what was posted in a range of time, a page of it a call, and answers with what that changed. What
+        was applied before changes nothing. Refuses `RANGE_INVALID`, `PAGE_TOKEN_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReportsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -181,6 +242,11 @@ def add_ReportsServiceServicer_to_server(servicer, server):
                     servicer.ReceiveDeliveryReports,
                     request_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReceiveDeliveryReportsRequest.FromString,
                     response_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReceiveDeliveryReportsResponse.SerializeToString,
+            ),
+            'ReplayWebhooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayWebhooks,
+                    request_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksRequest.FromString,
+                    response_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -211,6 +277,33 @@ class ReportsService:
             '/astronote.sender.v1.ReportsService/ReceiveDeliveryReports',
             astronote_dot_sender_dot_v1_dot_sender__pb2.ReceiveDeliveryReportsRequest.SerializeToString,
             astronote_dot_sender_dot_v1_dot_sender__pb2.ReceiveDeliveryReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayWebhooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.sender.v1.ReportsService/ReplayWebhooks',
+            astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksRequest.SerializeToString,
+            astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,12 +27,19 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MessagesServiceStub:
-    """Shows the messages of a merchant."""
+    """Sends single texts, and shows the messages of a merchant."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MessagesServiceAsyncStub: ...
+    SendMessage: _grpc.UnaryUnaryMultiCallable[_sender_pb2.SendMessageRequest, _sender_pb2.Message]
+    """Sends one text to one phone, on a lane of its own: pays for it, keeps it, and answers `QUEUED`. A person who opted
+    out is skipped; the phone need not be a contact's.
+
+    Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`, and
+    `MERCHANT_UNAVAILABLE` where accounts can't be asked.
+    """
     GetMessage: _grpc.UnaryUnaryMultiCallable[_sender_pb2.GetMessageRequest, _sender_pb2.Message]
     """Returns one message. Refuses `MESSAGE_NOT_FOUND`."""
     ListMessages: _grpc.UnaryUnaryMultiCallable[_sender_pb2.ListMessagesRequest, _sender_pb2.ListMessagesResponse]
@@ -40,16 +47,36 @@ class MessagesServiceStub:
 
 @_typing.type_check_only
 class MessagesServiceAsyncStub(MessagesServiceStub):
-    """Shows the messages of a merchant."""
+    """Sends single texts, and shows the messages of a merchant."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    SendMessage: _aio.UnaryUnaryMultiCallable[_sender_pb2.SendMessageRequest, _sender_pb2.Message]  # type: ignore[assignment]
+    """Sends one text to one phone, on a lane of its own: pays for it, keeps it, and answers `QUEUED`. A person who opted
+    out is skipped; the phone need not be a contact's.
+
+    Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`, and
+    `MERCHANT_UNAVAILABLE` where accounts can't be asked.
+    """
     GetMessage: _aio.UnaryUnaryMultiCallable[_sender_pb2.GetMessageRequest, _sender_pb2.Message]  # type: ignore[assignment]
     """Returns one message. Refuses `MESSAGE_NOT_FOUND`."""
     ListMessages: _aio.UnaryUnaryMultiCallable[_sender_pb2.ListMessagesRequest, _sender_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """Lists messages, newest first. Refuses `PAGE_TOKEN_INVALID`."""
 
 class MessagesServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows the messages of a merchant."""
+    """Sends single texts, and shows the messages of a merchant."""
+
+    @_abc_1.abstractmethod
+    def SendMessage(
+        self,
+        request: _sender_pb2.SendMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sender_pb2.Message, _abc.Awaitable[_sender_pb2.Message]]:
+        """Sends one text to one phone, on a lane of its own: pays for it, keeps it, and answers `QUEUED`. A person who opted
+        out is skipped; the phone need not be a contact's.
+
+        Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`, and
+        `MERCHANT_UNAVAILABLE` where accounts can't be asked.
+        """
 
     @_abc_1.abstractmethod
     def GetMessage(
@@ -80,6 +107,10 @@ class ReportsServiceStub:
     """Stores delivery reports, one object or an array of them, and answers once they are durable; they are applied soon
     after. Again is harmless. Refuses `WEBHOOK_SECRET_WRONG`, `REPORT_INVALID`.
     """
+    ReplayWebhooks: _grpc.UnaryUnaryMultiCallable[_sender_pb2.ReplayWebhooksRequest, _sender_pb2.ReplayWebhooksResponse]
+    """Applies once more what was posted in a range of time, a page of it a call, and answers with what that changed. What
+    was applied before changes nothing. Refuses `RANGE_INVALID`, `PAGE_TOKEN_INVALID`.
+    """
 
 @_typing.type_check_only
 class ReportsServiceAsyncStub(ReportsServiceStub):
@@ -89,6 +120,10 @@ class ReportsServiceAsyncStub(ReportsServiceStub):
     ReceiveDeliveryReports: _aio.UnaryUnaryMultiCallable[_sender_pb2.ReceiveDeliveryReportsRequest, _sender_pb2.ReceiveDeliveryReportsResponse]  # type: ignore[assignment]
     """Stores delivery reports, one object or an array of them, and answers once they are durable; they are applied soon
     after. Again is harmless. Refuses `WEBHOOK_SECRET_WRONG`, `REPORT_INVALID`.
+    """
+    ReplayWebhooks: _aio.UnaryUnaryMultiCallable[_sender_pb2.ReplayWebhooksRequest, _sender_pb2.ReplayWebhooksResponse]  # type: ignore[assignment]
+    """Applies once more what was posted in a range of time, a page of it a call, and answers with what that changed. What
+    was applied before changes nothing. Refuses `RANGE_INVALID`, `PAGE_TOKEN_INVALID`.
     """
 
 class ReportsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -102,6 +137,16 @@ class ReportsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_sender_pb2.ReceiveDeliveryReportsResponse, _abc.Awaitable[_sender_pb2.ReceiveDeliveryReportsResponse]]:
         """Stores delivery reports, one object or an array of them, and answers once they are durable; they are applied soon
         after. Again is harmless. Refuses `WEBHOOK_SECRET_WRONG`, `REPORT_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayWebhooks(
+        self,
+        request: _sender_pb2.ReplayWebhooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sender_pb2.ReplayWebhooksResponse, _abc.Awaitable[_sender_pb2.ReplayWebhooksResponse]]:
+        """Applies once more what was posted in a range of time, a page of it a call, and answers with what that changed. What
+        was applied before changes nothing. Refuses `RANGE_INVALID`, `PAGE_TOKEN_INVALID`.
         """
 
 def add_ReportsServiceServicer_to_server(servicer: ReportsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

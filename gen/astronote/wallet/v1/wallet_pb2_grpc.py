@@ -124,7 +124,8 @@ class WalletServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Settle(self, request, context):
-        """Captures a part of a hold and releases another: held to spent, held to available.
+        """Captures a part of a hold and releases another: held to spent, held to available. A release that comes after the
+        close moves nothing, since the close has released it.
 
         Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_INVALID`, `KEY_REUSED`.
         """

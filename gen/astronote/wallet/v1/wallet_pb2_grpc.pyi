@@ -53,7 +53,8 @@ class WalletServiceStub:
     `KEY_REUSED`.
     """
     Settle: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.SettleRequest, _wallet_pb2.HoldRecord]
-    """Captures a part of a hold and releases another: held to spent, held to available.
+    """Captures a part of a hold and releases another: held to spent, held to available. A release that comes after the
+    close moves nothing, since the close has released it.
 
     Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_INVALID`, `KEY_REUSED`.
     """
@@ -91,7 +92,8 @@ class WalletServiceAsyncStub(WalletServiceStub):
     `KEY_REUSED`.
     """
     Settle: _aio.UnaryUnaryMultiCallable[_wallet_pb2.SettleRequest, _wallet_pb2.HoldRecord]  # type: ignore[assignment]
-    """Captures a part of a hold and releases another: held to spent, held to available.
+    """Captures a part of a hold and releases another: held to spent, held to available. A release that comes after the
+    close moves nothing, since the close has released it.
 
     Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_INVALID`, `KEY_REUSED`.
     """
@@ -162,7 +164,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.SettleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.HoldRecord, _abc.Awaitable[_wallet_pb2.HoldRecord]]:
-        """Captures a part of a hold and releases another: held to spent, held to available.
+        """Captures a part of a hold and releases another: held to spent, held to available. A release that comes after the
+        close moves nothing, since the close has released it.
 
         Refuses `HOLD_NOT_FOUND`, `HOLD_CLOSED`, `HOLD_EXCEEDED`, `AMOUNT_INVALID`, `KEY_INVALID`, `KEY_REUSED`.
         """

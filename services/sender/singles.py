@@ -1,0 +1,205 @@
+"""Single texts: paid for, kept, and sent on the road of the batches as a batch of one, on a lane of their own.
+
+The row in `singles` comes first, so that no hold is ever taken that nobody remembers. Whatever dies, `step` goes on
+from the row: it pays, publishes, publishes again what was forgotten, and closes the hold when its sum is settled.
+"""
+
+import asyncio
+import re
+import unicodedata
+import uuid
+from collections.abc import Callable
+
+import grpc
+import structlog
+
+from astronote.accounts.v1.accounts_pb2 import GetMerchantRequest
+from astronote.accounts.v1.accounts_pb2_grpc import MerchantsServiceStub
+from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
+from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
+from astronote.wallet.v1 import wallet_pb2 as wallet
+from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
+from kit import gsm
+from kit.bus import Bus, work_subject
+from kit.channel import Peer
+from kit.rows import AnyRow
+from kit.store import Database
+from services.sender.admission import SINGLE
+from services.sender.errors import (
+    InsufficientCredits,
+    MerchantUnavailable,
+    PhoneInvalid,
+    SenderNameInvalid,
+    SenderNameMissing,
+    TextInvalid,
+)
+from services.sender.store import SenderStore
+
+# The layout of message ids: an origin bit (62), the batch's sequence, the index (services/campaigns/codes.py). The
+# sequence of singles begins at the origin bit.
+INDEX_BITS = 17
+TEXT_CHARACTERS_MAX = 1530
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+SENDER_NAME = re.compile(r"[A-Za-z0-9]{3,11}|\+[1-9][0-9]{7,14}")
+LINE_BREAKS = "\n\r"
+TIMEOUT_SECONDS = 5
+ROUND_SIZE = 50
+log = structlog.get_logger()
+
+
+class Merchants:
+    """Accounts, as the sender asks them."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._stub = peer, MerchantsServiceStub(peer.channel)
+
+    async def sender_name(self, merchant_id: str) -> str:
+        """Empty where the merchant has none. Refuses `MerchantUnavailable`."""
+        metadata = self._peer.metadata(merchant_id)
+        try:
+            merchant = await self._stub.GetMerchant(GetMerchantRequest(), metadata=metadata, timeout=TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.NOT_FOUND:
+                return ""
+            raise MerchantUnavailable from error
+        return merchant.sender_name
+
+
+class Singles:
+    """`sweep_seconds`: what nobody finished is looked after again so much later."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        merchants: Merchants,
+        wallet: Peer,
+        sweep_seconds: float,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._database, self._bus, self._merchants, self._new_id = database, bus, merchants, new_id
+        self._wallet, self._wallet_stub = wallet, WalletServiceStub(wallet.channel)
+        self._sweep_seconds = sweep_seconds
+        #: Set when a text is due.
+        self.due = asyncio.Event()
+
+    async def send(self, merchant_id: str, request: SendMessageRequest) -> Message:
+        """Keeps a text and pays for it. Where the wallet does not answer, it is paid for later."""
+        _check(request)
+        async with SenderStore.open(self._database, merchant_id) as store:
+            message = await store.recalled(request, Message)
+        if message is None:
+            sender_name = request.sender_name or await self._merchants.sender_name(merchant_id)
+            if not sender_name:
+                raise SenderNameMissing(field="sender_name")
+            message = await self._keep(merchant_id, sender_name, request)
+        async with SenderStore.open(self._database, merchant_id) as store:
+            single = await store.single(message.id)
+        if single is not None and single.state == "PREPARED":
+            try:
+                await self._pay(single, is_told=True)
+            except grpc.aio.AioRpcError as error:
+                log.warning("wallet away", error=error.details())
+        return message
+
+    async def step(self) -> bool:
+        async with SenderStore.open_pipeline(self._database) as store:
+            singles = await store.take_singles(ROUND_SIZE, self._sweep_seconds)
+        ends = await asyncio.gather(*(self._look_after(single) for single in singles), return_exceptions=True)
+        closed = [single.batch_id for single, end in zip(singles, ends, strict=True) if end is True]
+        if closed:
+            async with SenderStore.open_pipeline(self._database) as store:
+                await store.drop_singles(closed)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return bool(singles)
+
+    async def _keep(self, merchant_id: str, sender_name: str, request: SendMessageRequest) -> Message:
+        async with SenderStore.open(self._database, merchant_id) as store:
+            if answer := await store.replayed(request, Message):
+                return answer
+            batch_id = await store.next_single_id()
+            batch = _batch(batch_id, merchant_id, self._new_id(), sender_name, request)
+            message = await store.add_single(batch, request.request_id, self._sweep_seconds)
+            return await store.answered(request, message)
+
+    async def _pay(self, single: AnyRow, *, is_told: bool) -> None:
+        """Refuses `InsufficientCredits`; raises `AioRpcError` where the wallet does not answer."""
+        request = wallet.HoldRequest(hold_id=single.hold_id, amount=single.amount)
+        metadata = self._wallet.metadata(single.merchant_id)
+        is_paid = True
+        try:
+            await self._wallet_stub.Hold(request, metadata=metadata, timeout=TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+            is_paid = False
+        async with SenderStore.open_pipeline(self._database) as store:
+            if is_paid:
+                is_paid = await store.pay_single(single.batch_id)
+            else:
+                is_paid = not await store.refuse_single(single, is_told=is_told)
+        if not is_paid:
+            raise InsufficientCredits(credits=single.amount)
+        self.due.set()
+
+    async def _look_after(self, single: AnyRow) -> bool:
+        """Whether the books of a text are closed."""
+        if single.state == "PREPARED":
+            try:
+                await self._pay(single, is_told=False)
+            except InsufficientCredits:
+                log.info("not paid for", batch_id=single.batch_id)
+            return False
+        if single.state == "REFUSED":
+            return await self._close(single, 0)
+        if single.message_state == Message.QUEUED:
+            key = f"{single.batch_id}-{single.generation}"
+            await self._bus.publish(work_subject(SendBatch, SINGLE), single.payload, key)
+            return False
+        if single.message_state == Message.UNKNOWN:
+            return False
+        # What has an id of the provider's was accepted, and is charged whatever became of it.
+        return await self._close(single, single.amount if single.provider_message_id else 0)
+
+    async def _close(self, single: AnyRow, captured: int) -> bool:
+        """Whether its hold is closed, or was never taken."""
+        request = wallet.CloseHoldRequest(hold_id=single.hold_id, captured=captured)
+        metadata = self._wallet.metadata(single.merchant_id)
+        try:
+            await self._wallet_stub.CloseHold(request, metadata=metadata, timeout=TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.NOT_FOUND and single.state == "REFUSED":
+                return True
+            # Its capture is still on the way to the wallet.
+            if error.code() == grpc.StatusCode.ABORTED:
+                return False
+            raise
+        return True
+
+
+def _check(request: SendMessageRequest) -> None:
+    """Refuses `PhoneInvalid`, `TextInvalid`, `SenderNameInvalid`."""
+    if not E164.fullmatch(request.to):
+        raise PhoneInvalid(field="to")
+    text = request.text
+    has_control = any(unicodedata.category(character) == "Cc" and character not in LINE_BREAKS for character in text)
+    if not text.strip() or len(text) > TEXT_CHARACTERS_MAX or has_control:
+        raise TextInvalid(field="text", characters=len(text), characters_max=TEXT_CHARACTERS_MAX)
+    if request.sender_name and not SENDER_NAME.fullmatch(request.sender_name):
+        raise SenderNameInvalid(field="sender_name")
+
+
+def _batch(batch_id: int, merchant_id: str, hold_id: str, sender_name: str, request: SendMessageRequest) -> SendBatch:
+    """A segment costs one credit."""
+    segments = gsm.count(request.text)[1]
+    recipient = BatchRecipient(phone=request.to, text=request.text, segments=segments, credits=segments)
+    return SendBatch(
+        batch_id=batch_id,
+        merchant_id=merchant_id,
+        hold_id=hold_id,
+        sender_name=sender_name,
+        first_message_id=batch_id << INDEX_BITS,
+        recipients=[recipient],
+    )

@@ -1,0 +1,63 @@
+"""The recount: tallies held against the messages that they count."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from kit.store import Store
+
+# One snapshot. What has an id of the provider's was accepted, and is charged whatever became of it.
+_RECOUNT = text("""
+WITH counted AS (
+    SELECT campaign_id, state, CASE WHEN state = 'SKIPPED' THEN error END AS reason, count(*) AS messages,
+           sum(credits) FILTER (WHERE state IN ('ACCEPTED', 'DELIVERED', 'FAILED')
+                                   OR (state = 'EXPIRED' AND provider_message_id IS NOT NULL)) AS captured,
+           sum(credits) FILTER (WHERE state IN ('REJECTED', 'SKIPPED')
+                                   OR (state = 'EXPIRED' AND provider_message_id IS NULL)) AS released
+    FROM messages WHERE merchant_id = :merchant_id AND campaign_id IS NOT NULL GROUP BY 1, 2, 3
+), recounted AS (
+    SELECT campaign_id,
+           coalesce(sum(messages) FILTER (WHERE state = 'ACCEPTED'), 0) AS accepted,
+           coalesce(sum(messages) FILTER (WHERE state = 'DELIVERED'), 0) AS delivered,
+           coalesce(sum(messages) FILTER (WHERE state = 'FAILED'), 0) AS failed,
+           coalesce(sum(messages) FILTER (WHERE state = 'REJECTED'), 0) AS rejected,
+           coalesce(sum(messages) FILTER (WHERE state = 'EXPIRED'), 0) AS expired,
+           coalesce(sum(messages) FILTER (WHERE state = 'UNKNOWN'), 0) AS unknown,
+           coalesce(jsonb_object_agg(reason, messages) FILTER (WHERE state = 'SKIPPED'), '{}') AS skipped,
+           coalesce(sum(captured), 0) AS captured, coalesce(sum(released), 0) AS released
+    FROM counted GROUP BY campaign_id
+), told AS (
+    SELECT * FROM tallies WHERE merchant_id = :merchant_id
+)
+SELECT coalesce(t.campaign_id, r.campaign_id) AS campaign_id
+FROM told t FULL JOIN recounted r USING (campaign_id)
+WHERE (t.accepted, t.delivered, t.failed, t.rejected, t.expired, t.unknown, t.skipped,
+       t.credits_captured, t.credits_released)
+   IS DISTINCT FROM
+      (r.accepted, r.delivered, r.failed, r.rejected, r.expired, r.unknown, r.skipped, r.captured, r.released)
+""")
+_NEXT_MERCHANT = text("""
+    SELECT least(
+        (SELECT merchant_id FROM messages WHERE merchant_id > :after ORDER BY merchant_id LIMIT 1),
+        (SELECT merchant_id FROM tallies WHERE merchant_id > :after ORDER BY merchant_id LIMIT 1)
+    )
+""")
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class Recounted:
+    """A merchant, and those of its campaigns whose tally is not what its messages add up to."""
+
+    merchant_id: str
+    wrong: list[str]
+
+
+class AuditStatements(Store):
+    async def recount_after(self, merchant_id: str) -> Recounted | None:
+        """Counts the messages of the merchant that follows in the order of ids; none after the last one."""
+        found = await self.connection.scalar(_NEXT_MERCHANT, {"after": merchant_id or NOBODY})
+        if found is None:
+            return None
+        rows = await self.connection.execute(_RECOUNT, {"merchant_id": found})
+        return Recounted(str(found), [str(row.campaign_id) for row in rows])

@@ -1,0 +1,104 @@
+"""Statements over single texts."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from astronote.sender.v1.batches_pb2 import SendBatch
+from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
+from kit import rows
+from kit.rows import AnyRow
+from kit.store import Store
+from services.sender.store.messages import SHOWN
+from services.sender.tables import messages, metadata, singles
+
+# What it needs to be looked after: the row, and how its message stands.
+_CARE = (*singles.c, messages.c.state.label("message_state"), messages.c.provider_message_id)
+_ITS_MESSAGE = messages.c.id == singles.c.batch_id * (1 << 17)
+
+
+class SingleStatements(Store):
+    async def next_single_id(self) -> int:
+        return int(await self.connection.scalar(text("SELECT nextval('singles_batch_id_seq')")) or 0)
+
+    async def add_single(self, batch: SendBatch, request_id: str, due_seconds: float) -> Message:
+        """Keeps a text that is to be paid for, and shows it as queued."""
+        (recipient,) = batch.recipients
+        row = {
+            "batch_id": batch.batch_id,
+            "merchant_id": batch.merchant_id,
+            "request_id": request_id,
+            "hold_id": batch.hold_id,
+            "amount": recipient.credits,
+            "payload": batch.SerializeToString(),
+            "due_time": _after(due_seconds),
+        }
+        await self.connection.execute(insert(singles).values(row))
+        shown = {
+            "id": batch.first_message_id,
+            "merchant_id": batch.merchant_id,
+            "to": recipient.phone,
+            "text": recipient.text,
+            "segments": recipient.segments,
+            "credits": recipient.credits,
+            "state": Message.QUEUED,
+            "error": "",
+        }
+        queued = await self.connection.execute(insert(messages).values(shown).returning(*SHOWN))
+        return rows.message(Message, queued.one())
+
+    async def single(self, message_id: int) -> AnyRow | None:
+        """The single text of a message; none once its books are closed."""
+        query = select(*_CARE).join(messages, _ITS_MESSAGE).where(messages.c.id == message_id)
+        return (await self.connection.execute(query)).one_or_none()
+
+    async def take_singles(self, limit: int, seconds: float) -> list[AnyRow]:
+        """Those that somebody has to look after; nobody else does so for so many seconds."""
+        due = (
+            select(singles.c.batch_id)
+            .where(singles.c.due_time < func.now())
+            .order_by(singles.c.due_time)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        taken = update(singles).where(singles.c.batch_id.in_(due.scalar_subquery()))
+        values = {"due_time": _after(seconds), "generation": singles.c.generation + 1}
+        ids = (await self.connection.execute(taken.values(values).returning(singles.c.batch_id))).scalars().all()
+        # A refused one has no message any more, where its caller was told.
+        query = select(*_CARE).outerjoin(messages, _ITS_MESSAGE).where(singles.c.batch_id.in_(ids))
+        return list((await self.connection.execute(query)).all())
+
+    async def pay_single(self, batch_id: int) -> bool:
+        """It is paid for, and due; false where it was refused meanwhile."""
+        mine = singles.c.batch_id == batch_id
+        paid = update(singles).where(mine, singles.c.state == "PREPARED").values(state="PAID", due_time=func.now())
+        await self.connection.execute(paid)
+        return await self.connection.scalar(select(singles.c.state).where(mine)) != "REFUSED"
+
+    async def refuse_single(self, single: AnyRow, *, is_told: bool) -> bool:
+        """The wallet has too little for it; false where it was paid for meanwhile. Where its caller is told, it never
+        was; else its message says so.
+        """
+        mine = (singles.c.batch_id == single.batch_id, singles.c.state == "PREPARED")
+        refused = await self.connection.execute(update(singles).where(*mine).values(state="REFUSED"))
+        if not refused.rowcount:
+            return False
+        queued = (messages.c.id == single.batch_id << 17, messages.c.state == Message.QUEUED)
+        if is_told:
+            await self.connection.execute(delete(messages).where(*queued))
+            requests = metadata.tables["requests"]
+            names = {"merchant_id": single.merchant_id, "method": SendMessageRequest.DESCRIPTOR.name}
+            await self.connection.execute(delete(requests).filter_by(**names, request_id=single.request_id))
+        else:
+            values = {"state": Message.REJECTED, "error": "insufficient_credits", "finish_time": func.now()}
+            await self.connection.execute(update(messages).where(*queued).values(values))
+        return True
+
+    async def drop_singles(self, batch_ids: Sequence[int]) -> None:
+        """Their books are closed."""
+        await self.connection.execute(delete(singles).where(singles.c.batch_id.in_(batch_ids)))
+
+
+def _after(seconds: float) -> object:
+    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)

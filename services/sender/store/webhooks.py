@@ -1,0 +1,61 @@
+"""Statements over what the provider posted: kept as it came, applied, quarantined, replayed, deleted when it is old."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_, update
+
+from kit.store import Store
+from services.sender.reports import Body, Quarantined
+from services.sender.tables import quarantined_reports, webhooks
+
+COLUMNS = (webhooks.c.id, webhooks.c.body, webhooks.c.create_time)
+
+
+class WebhookStatements(Store):
+    async def keep_webhook(self, kind: str, body: bytes) -> None:
+        await self.connection.execute(insert(webhooks).values(kind=kind, body=body))
+
+    async def take_webhooks(self, kind: str, limit: int) -> list[Body]:
+        """Bodies that have not been applied, oldest first; ours until the transaction ends."""
+        waiting = select(*COLUMNS).where(webhooks.c.kind == kind, webhooks.c.apply_time.is_(None))
+        query = waiting.order_by(webhooks.c.id).limit(limit).with_for_update(skip_locked=True)
+        return [Body(*row) for row in await self.connection.execute(query)]
+
+    async def webhook_page(
+        self, kind: str, start: datetime, end: datetime, after: tuple[datetime, int] | None, limit: int
+    ) -> list[Body]:
+        """Bodies of a range of time by their arrival; those that are being applied are waited for."""
+        arrived = (webhooks.c.create_time >= start, webhooks.c.create_time < end)
+        query = select(*COLUMNS).where(webhooks.c.kind == kind, *arrived)
+        if after is not None:
+            query = query.where(tuple_(webhooks.c.create_time, webhooks.c.id) > after)
+        query = query.order_by(webhooks.c.create_time, webhooks.c.id).limit(limit).with_for_update()
+        return [Body(*row) for row in await self.connection.execute(query)]
+
+    async def webhooks_applied(self, ids: list[int]) -> None:
+        await self.connection.execute(update(webhooks).where(webhooks.c.id.in_(ids)).values(apply_time=func.now()))
+
+    async def quarantine(self, webhook_ids: list[int], items: Sequence[Quarantined]) -> None:
+        """What stands of these bodies in quarantine from now on: what can be read by now has left it."""
+        stood = delete(quarantined_reports).where(quarantined_reports.c.webhook_id.in_(webhook_ids))
+        await self.connection.execute(stood)
+        if items:
+            await self.connection.execute(insert(quarantined_reports), [asdict(item) for item in items])
+
+    async def drop_webhooks(self, seconds: float, limit: int) -> int:
+        """Deletes bodies that were applied and have been kept for so long, and the quarantined items of that age."""
+        age = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+        old: tuple[ColumnElement[bool], ...] = (
+            webhooks.c.create_time < func.now() - age,
+            webhooks.c.apply_time.is_not(None),
+        )
+        due = select(webhooks.c.id).where(*old).order_by(webhooks.c.create_time).limit(limit)
+        dropped = await self.connection.execute(
+            delete(webhooks).where(webhooks.c.id.in_(due.with_for_update(skip_locked=True).scalar_subquery()))
+        )
+        await self.connection.execute(
+            delete(quarantined_reports).where(quarantined_reports.c.create_time < func.now() - age)
+        )
+        return dropped.rowcount

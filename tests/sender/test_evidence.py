@@ -1,0 +1,114 @@
+"""What can't be known is resolved by evidence: our reference in a report, or what the provider says that it sent."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+
+from astronote.campaigns.v1 import campaigns_pb2 as campaigns
+from astronote.campaigns.v1.campaigns_pb2_grpc import LinksServiceStub
+from astronote.sender.v1.sender_pb2 import Message
+from deploy.local.mitto import MittoStandIn
+from services.sender import delivery, evidence
+from services.sender.evidence import NOBODY
+from tests.conftest import TestMesh
+from tests.sender import road
+from tests.sender.road import Shop
+
+SILENT = {"delayMs": 0, "delivered": 0, "failed": 0, "silent": 1}
+LOST = {"outcomes": {"ok": 0, "acceptAndDrop": 1}, "reports": SILENT}
+
+
+def accepted(mitto: MittoStandIn, shop: Shop) -> list[dict[str, Any]]:
+    """What the provider has for these phones: the oracle."""
+    return [message for phone in shop.phones for message in mitto.accepted(phone)]
+
+
+async def unknown(mesh: TestMesh, count: int) -> tuple[Shop, str]:
+    """A campaign of so many, all of it accepted by the provider, which we never heard."""
+    shop = await Shop.opened(mesh, count)
+    campaign_id = await shop.send()
+    await shop.report(campaign_id, lambda report: report.counts.unknown == count)
+    return shop, campaign_id
+
+
+def reported(message: dict[str, Any], status: str, *, reference: bool) -> dict[str, Any]:
+    found = {"messageId": message["messageId"], "deliveryStatus": status}
+    return found | ({"reference": message["reference"]} if reference else {})
+
+
+async def test_reports_that_carry_our_reference_resolve_what_is_unknown(mesh: TestMesh) -> None:
+    async with road.provider(mesh, LOST) as mitto:
+        shop, campaign_id = await unknown(mesh, 3)
+        texts = accepted(mitto, shop)
+        assert len(texts) == 3
+        statuses = ["Delivered", "Failure", "Sent"]
+        reports = [reported(*pair, reference=True) for pair in zip(texts, statuses, strict=True)]
+        # Not in the order of the submission, doubled, and once without the reference before it.
+        first = reported(texts[0], "Delivered", reference=False)
+        await road.post(mesh, first)
+        await road.post(mesh, *reversed(reports), *reports)
+        report = await shop.report(campaign_id, lambda report: report.counts.unknown == 0)
+        assert (report.counts.delivered, report.counts.failed, report.counts.accepted) == (1, 1, 1)
+        assert report.credits.captured == report.credits.held
+        assert not report.final
+        await road.post(mesh, reported(texts[2], "Delivered", reference=False))
+        report = await shop.report(campaign_id, lambda report: report.final)
+        assert (report.counts.delivered, report.credits.captured) == (2, report.credits.held)
+        wallet = await shop.wallet()
+        assert (wallet.held, wallet.spent) == (0, report.credits.held)
+        by_id = {str(message.id): message for message in await shop.messages()}
+        for message in texts:
+            ours = by_id[message["reference"]]
+            assert (ours.provider_message_id, ours.to) == (message["messageId"], message["destination"])
+
+
+async def test_orphans_are_looked_up_and_their_link_says_whose_they_are(mesh: TestMesh) -> None:
+    async with road.provider(mesh, LOST | {"echoReference": False}) as mitto:
+        shop, campaign_id = await unknown(mesh, 4)
+        texts = accepted(mitto, shop)
+        assert all(message["reference"] is None for message in texts)
+        strange = {"messageId": "0123-nobody-knows-it", "deliveryStatus": "Delivered"}
+        looked_up = evidence.LOOKED_UP.labels("not ours")._value.get()
+        await road.post(mesh, strange, *(reported(message, "Delivered", reference=False) for message in texts))
+        report = await shop.report(campaign_id, lambda report: report.final)
+        assert (report.counts.delivered, report.credits.captured) == (4, report.credits.held)
+        for ours in await shop.messages():
+            (message,) = mitto.accepted(ours.to)
+            assert ours.provider_message_id == message["messageId"]
+        # What was never given is asked about once.
+        await asyncio.sleep(2)
+        assert evidence.LOOKED_UP.labels("not ours")._value.get() == looked_up + 1
+
+
+async def test_what_nothing_proves_expires_and_its_credits_come_back(mesh: TestMesh) -> None:
+    settings = {"validity_seconds": 1, "unknown_grace_seconds": 2}
+    async with road.provider(mesh, LOST, **settings) as mitto:
+        shop, campaign_id = await unknown(mesh, 2)
+        report = await shop.report(campaign_id, lambda report: report.final)
+        assert (report.counts.expired, report.credits.captured) == (2, 0)
+        wallet = await shop.wallet()
+        assert (wallet.available, wallet.held, wallet.spent) == (1000, 0, 0)
+        late = delivery.LATE._value.get()
+        await road.post(mesh, *(reported(message, "Delivered", reference=True) for message in accepted(mitto, shop)))
+        async with asyncio.timeout(10):
+            while delivery.LATE._value.get() < late + 2:
+                await asyncio.sleep(0.05)
+        assert {message.state for message in await shop.messages()} == {Message.EXPIRED}
+        assert (await shop.wallet()).spent == 0
+
+
+async def test_a_code_resolves_to_its_message_for_the_sender_only(mesh: TestMesh) -> None:
+    peer = await mesh.service("campaigns", caller="sender")
+    codes = LinksServiceStub(peer.channel)
+    for code in ("0000000000", "zzzzzzzzzzz", "ΑΒΓΔΕΖΗΘΙΚΛ", "-----------"):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await codes.ResolveCode(campaigns.ResolveCodeRequest(code=code), metadata=peer.metadata(NOBODY), timeout=10)
+        assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+    peer = await mesh.service("campaigns", caller="contacts")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await LinksServiceStub(peer.channel).ResolveCode(
+            campaigns.ResolveCodeRequest(code="0" * 11), metadata=peer.metadata(NOBODY), timeout=10
+        )
+    assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
