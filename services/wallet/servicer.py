@@ -35,14 +35,14 @@ class Wallets(rpc.WalletServiceServicer):
     async def ListTransactions(
         self, request: pb.ListTransactionsRequest, context: Context
     ) -> pb.ListTransactionsResponse:
-        limit, after = pages.size(request.page_size), pages.after(request.page_token, int)
+        limit, after = pages.size(request.page_size), pages.after(request.page_token, pages.number)
         async with WalletStore.open(self._database, caller.merchant_id()) as store:
             found = await store.transactions(after, limit)
         token = pages.token(found, limit, lambda item: item[0])
         return pb.ListTransactionsResponse(transactions=[shown for _, shown in found], next_page_token=token)
 
     async def ListHolds(self, request: pb.ListHoldsRequest, context: Context) -> pb.ListHoldsResponse:
-        limit, after = pages.size(request.page_size), pages.after(request.page_token, int)
+        limit, after = pages.size(request.page_size), pages.after(request.page_token, pages.number)
         async with WalletStore.open(self._database, caller.merchant_id()) as store:
             found = await store.holds(after, limit)
         token = pages.token(found, limit, lambda item: item[0])
