@@ -4,9 +4,10 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import grpc
+import httpx
 import orjson
 import structlog
 from prometheus_client import Gauge, Histogram
@@ -16,11 +17,12 @@ from kit import caller
 from kit.boundary import guarded
 from kit.channel import Peer
 from kit.errors import DomainError
-from services.gateway import contracts, docs, health, openapi, problem, routes
-from services.gateway.authentication import Authentication, Principal, keys_of
+from services.gateway import api_keys, contracts, docs, health, keys, openapi, problem, routes
+from services.gateway.authentication import Authentication, Principal
 from services.gateway.errors import ClientGone, Draining
 from services.gateway.exchange import Exchange, headers_of
 from services.gateway.settings import Settings
+from services.gateway.tokens import Issuer, Tokens
 from services.gateway.transcoder import JSON, Transcoder
 
 NAME = "gateway"
@@ -47,9 +49,8 @@ class Gateway:
         self._transcoders = {
             route: Transcoder(route, self.peers[route.method.service], settings, self.draining) for route in found
         }
-        self._authentication = Authentication(
-            keys_of(self.peers["accounts"]), settings.token_issuer, settings.token_audience
-        )
+        self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=keys.TIMEOUT_SECONDS)
+        self._authentication = Authentication(Tokens(self._issuers()), api_keys.of_accounts(self.peers["accounts"]))
         document = openapi.document(found, settings)
         self._pages = {
             b"/openapi.json": (JSON, orjson.dumps(document)),
@@ -61,7 +62,25 @@ class Gateway:
             **dict.fromkeys(self._pages, self._page),
         }
 
+    def _issuers(self) -> Iterator[Issuer]:
+        """Ours comes last: no other takes its name."""
+        settings = self._settings
+        for other in settings.external_issuers:
+            found = keys.of_address(self._client, other.jwks_url, other.algorithm)
+            yield Issuer(
+                other.issuer,
+                other.audience,
+                found,
+                algorithm=other.algorithm,
+                token_type=other.token_type,
+                merchant_claim=other.merchant_claim,
+                user_claim=other.user_claim,
+            )
+        ours = keys.of_accounts(self.peers["accounts"])
+        yield Issuer(settings.token_issuer, settings.token_audience, ours, names_roles=True)
+
     async def close(self) -> None:
+        await self._client.aclose()
         for peer in self.peers.values():
             await peer.channel.close()
 
@@ -93,7 +112,9 @@ class Gateway:
             route, values = self._table.match(exchange.verb, exchange.path)
             call.route = f"{route.verb} {route.template}"
             call.principal = await self._authentication.principal(
-                route.method.role, exchange.headers.get("authorization", "")
+                route.method.role,
+                exchange.headers.get("authorization", ""),
+                changes_nothing=route.method.changes_nothing,
             )
             await self._transcoders[route].carry(exchange, values, call.principal)
         except ClientGone:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -64,6 +65,10 @@ class Method:
     def role(self) -> str:
         """`public`, `merchant`, `webhook` or `operator`; empty where only services may call."""
         return access.rule(self.descriptor).role
+
+    @cached_property
+    def changes_nothing(self) -> bool:
+        return bool(self.descriptor.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS)
 
     @cached_property
     def input(self) -> Descriptor:

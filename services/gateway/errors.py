@@ -106,19 +106,27 @@ class IdempotencyKeyMismatch(InvalidArgument):
 
 
 class TokenMissing(Unauthenticated):
-    """An access token is needed: `Authorization: Bearer …`."""
+    """An access token or an API key is needed: `Authorization: Bearer …`."""
 
 
 class TokenInvalid(Unauthenticated):
-    """The access token is not valid, or no longer."""
+    """The access token or API key is not valid, or no longer."""
 
 
 class OperatorOnly(PermissionDenied):
     """Only an operator may do this."""
 
 
+class MerchantOnly(PermissionDenied):
+    """An operator's token opens nothing of a merchant's."""
+
+
+class ScopeMissing(PermissionDenied):
+    """The API key may not do this: it lacks the scope."""
+
+
 class KeysUnavailable(Unavailable):
-    """The keys that verify access tokens can't be had now; try again."""
+    """Access tokens and API keys can't be verified now; try again."""
 
 
 class Draining(Unavailable):

@@ -36,6 +36,7 @@ class Exchange:
         self.query: bytes = scope["query_string"]
         self.headers = headers
         self.request_id = request_id
+        self.client_address: str = (scope.get("client") or ("",))[0]
         self.status = 0
         self.is_complete = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
         self._receive, self._send = receive, send

@@ -1,5 +1,6 @@
 """Errors as HTTP answers: one shape, and one table from gRPC's codes to HTTP's."""
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -101,7 +102,8 @@ def _shown(
     for packed in status.details:
         if packed.Is(error_details.RetryInfo.DESCRIPTOR):
             retry = error_details.RetryInfo.FromString(packed.value)
-            headers.append((b"retry-after", str(retry.retry_delay.seconds + 1).encode()))
+            headers = [header for header in headers if header[0] != b"retry-after"]
+            headers.append((b"retry-after", str(math.ceil(retry.retry_delay.ToTimedelta().total_seconds())).encode()))
         if (detail := _detail(packed, route)) is not None:
             details.append(detail)
     error = {"code": int(http_status), "status": code.name, "message": status.message, "details": details}

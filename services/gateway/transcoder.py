@@ -9,7 +9,7 @@ import grpc
 import orjson
 from google.protobuf.message import Message
 
-from kit.channel import Metadata, Peer
+from kit.channel import CLIENT_ADDRESS_HEADER, Metadata, Peer
 from services.gateway import cookies, problem
 from services.gateway.authentication import Principal
 from services.gateway.binding import Binding
@@ -65,6 +65,7 @@ class Transcoder:
     async def carry(self, exchange: Exchange, values: list[str], principal: Principal) -> None:
         """Answers the exchange. Raises what the request is refused for, by the gateway or by the service."""
         metadata = self._peer.metadata(principal.merchant_id, principal.role, principal.user_id)
+        metadata += ((CLIENT_ADDRESS_HEADER, exchange.client_address),)
         if principal.role == "webhook":
             metadata += _proofs(exchange)
         await self._carry(exchange, values, metadata)

@@ -7,7 +7,6 @@ import uuid
 from base64 import urlsafe_b64encode
 from typing import Any
 
-import grpc
 import httpx
 import jwt
 import orjson
@@ -15,9 +14,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from astronote.accounts.v1.accounts_pb2 import Key, KeySet
-from services.gateway.authentication import REFRESH_SECONDS_MAX, REFRESH_SECONDS_MIN, Authentication, Keys
 from services.gateway.errors import KeysUnavailable, TokenInvalid
+from services.gateway.keys import REFRESH_SECONDS_MAX, REFRESH_SECONDS_MIN, Keys, KeySet, parsed
+from services.gateway.tokens import Issuer, Tokens
 from tests.gateway.servicers import KEY_ID, MISSING_ID, SIGNING_KEY, Record, claims, token
 
 NOW = int(time.time())
@@ -116,6 +115,14 @@ async def test_operators(anonymous: httpx.AsyncClient) -> None:
     operator = {"authorization": f"Bearer {token(MISSING_ID, role='operator')}"}
     # As far as the mesh: the wallet of these tests serves nothing.
     assert (await anonymous.post(path, json=body, headers=operator)).status_code == 501
+    # And nowhere else, whatever merchant it names.
+    refused = await anonymous.get("/v1/contacts/abc", headers=operator)
+    assert refused.status_code == 403
+    assert refused.json()["error"]["details"][0]["reason"] == "MERCHANT_ONLY"
+    for role in ("admin", "Operator", "merchant", ["operator"]):
+        other = {"authorization": f"Bearer {token(MISSING_ID, role=role)}"}
+        assert (await anonymous.post(path, json=body, headers=other)).status_code in (401, 403)
+        assert (await anonymous.get("/v1/contacts/abc", headers=other)).status_code in (401, 403)
 
 
 class Accounts:
@@ -127,10 +134,9 @@ class Accounts:
     async def fetch(self) -> KeySet:
         self.asked += 1
         if self.is_away:
-            metadata = grpc.aio.Metadata()
-            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, metadata, metadata)
+            raise KeysUnavailable
         x = urlsafe_b64encode(SIGNING_KEY.public_key().public_bytes_raw()).decode().rstrip("=")
-        return KeySet(keys=[Key(kty="OKP", crv="Ed25519", x=x, kid=key_id) for key_id in self.key_ids])
+        return parsed([{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": key_id} for key_id in self.key_ids], "EdDSA")
 
     def keys(self) -> Keys:
         return Keys(self.fetch, lambda: self.now)
@@ -174,10 +180,10 @@ async def test_no_key_at_all_is_no_verdict() -> None:
 
 async def test_a_remembered_token_still_expires() -> None:
     now = [time.time()]
-    authentication = Authentication(Accounts(KEY_ID).keys(), "astronote", "astronote", lambda: now[0])
-    header = f"Bearer {token(MISSING_ID)}"
+    tokens = Tokens([Issuer("astronote", "astronote", Accounts(KEY_ID).keys())], lambda: now[0])
+    text = token(MISSING_ID)
     for _ in range(2):
-        assert (await authentication.principal("merchant", header)).merchant_id == MISSING_ID
+        assert (await tokens.verified(text)).merchant_id == MISSING_ID
     now[0] += 700
     with pytest.raises(TokenInvalid):
-        await authentication.principal("merchant", header)
+        await tokens.verified(text)
