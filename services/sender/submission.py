@@ -164,12 +164,15 @@ class Submitter:
             outcome = await self._submit(batch, submitted)
             crash.point("sender.answered")
             SUBMITTED.labels(STATES[type(outcome)]).inc()
-            await self._admissions.learn(admission, outcome)
         try:
             await self._record(batch, lease, attempt_id, outcome, tries)
         except IdsRepeatedError:
             log.exception("ids of other messages", attempt_id=attempt_id)
             await self._record(batch, lease, attempt_id, Unknown("an id that another message has"), tries)
+        finally:
+            # After the record: ids in hand are worth more than what they say of the route.
+            if submitted:
+                await self._admissions.learn(admission, outcome)
         crash.point("sender.recorded")
         return len(chunk)
 

@@ -16,6 +16,8 @@ from services.sender.outcomes import Accepted, NotSent, Outcome, Refused, Unknow
 from services.sender.providers import Found, LookupFailedError
 
 ONE = "/api/v1.1/Messages/"
+# Whatever a Retry-After says: the whole account waits for it.
+RETRY_SECONDS_MAX = 300.0
 BULK = "/api/v1.1/Messages/sendmessagesbulk"
 # No byte of the request has left in these.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -53,7 +55,8 @@ class Mitto:
             return NotSent(f"provider away: {type(error).__name__}")
         except httpx.HTTPError as error:
             return Unknown(f"no answer: {type(error).__name__}")
-        retry_seconds = wait_seconds(answer.headers.get("Retry-After", ""), datetime.now(UTC))
+        wished_seconds = wait_seconds(answer.headers.get("Retry-After", ""), datetime.now(UTC))
+        retry_seconds = min(wished_seconds, RETRY_SECONDS_MAX)
         return read(answer.status_code, retry_seconds, answer.content, len(messages))
 
     async def look_up(self, provider_message_id: str) -> Found | None:
