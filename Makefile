@@ -5,13 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := .:gen
 
-.PHONY: run test check lint types protos protos-check release-contract format lock clean
+.PHONY: run test crash mutants check lint types protos protos-check release-contract format lock clean
 
 run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local
 
 test: $(VENV)/ready ## every test, with real servers
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+crash: $(VENV)/ready ## injures the send path at every step; ONLY="sender.intent" chooses, FULL=1 takes a night
+	$(BIN)/python -m tests.crash $(if $(ONLY),--only "$(ONLY)") $(if $(FULL),--full)
+
+mutants: $(VENV)/ready ## takes each guard out once: a test has to notice; writes docs/mutants.md
+	$(BIN)/python -m tests.crash.mutation
 
 check: lint types test ## what CI runs
 
