@@ -1,5 +1,6 @@
 """A running mesh with two senders and two dispatchers, in which one campaign after another is sent and injured."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -11,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nats
 import psycopg
 from psycopg.rows import dict_row
 
+from astronote.sender.v1.batches_pb2 import SendBatch
 from deploy.local.errors import LocalMeshError
 from deploy.local.members import MEMBERS, Member
 from deploy.local.mesh import Mesh
 from kit import crash
+from kit.bus import work_subject
+from services.campaigns.dispatch import LANE
 from tests.crash import oracle
 from tests.crash.runs import Run
 from tests.shop import Oracle, Shop
@@ -218,10 +223,14 @@ class Arena:
 
     def _double_work(self, campaign: str) -> None:
         """Hands every batch of the campaign to the senders twice more, while they are at it."""
-        query = "UPDATE batches SET publish_time = NULL WHERE campaign_id = %(id)s AND state IN ('PUBLISHED', 'TAKEN')"
-        for _ in range(2):
-            self.rows("campaigns", query, id=campaign)
-            time.sleep(2.2)  # the sweeper's pace
+        batches = self.rows("campaigns", "SELECT payload FROM batches WHERE campaign_id = %(id)s", id=campaign)
+        asyncio.run(_publish(self.mesh.wiring.nats_url, [batch["payload"] for batch in batches] * 2))
+
+
+async def _publish(url: str, payloads: list[bytes]) -> None:
+    async with await nats.connect(url) as client:
+        for payload in payloads:
+            await client.jetstream().publish(work_subject(SendBatch, LANE), payload)
 
 
 def _until(holds: Callable[[], bool], otherwise: str) -> None:

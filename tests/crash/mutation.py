@@ -136,9 +136,11 @@ def main() -> int:
 
 def _row(mutant: Mutant, cause: str) -> str:
     (test,) = shlex.split(mutant.test)
+    name = test.rpartition("[")[2].rstrip("]") if "[" in test else test.rpartition("::")[2]
     # What varies from run to run (ids, phones, figures) would make the table change for nothing.
-    brief = "; ".join(part.partition(": ")[0] for part in cause.split("; "))[:200].replace("|", "/")
-    return f"| {mutant.guard} | `{mutant.patch.name}` | `{test.removeprefix('tests/')}` | {brief or 'nothing'} |\n"
+    brief = "; ".join(part.partition(": ")[0] for part in cause.split("; "))[:200]
+    brief = "its assertion" if brief.startswith("assert ") else re.sub(r"(^|; )\d+ ", r"\1", brief)
+    return f"| {mutant.guard} | `{mutant.patch.name}` | `{name}` | {brief or '**nothing**'} |\n"
 
 
 if __name__ == "__main__":

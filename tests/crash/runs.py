@@ -121,7 +121,6 @@ QUICK = (
     Run("sender.answered freeze"),
     Run("sender.claimed freeze", "accept and drop"),
     Run("sender.intent error", "short answer", "nameless"),
-    Run("sender.recorded kill", "429", "shuffled"),
     Run("settle.answered kill", "item refused", "prompt"),
     Run("settle.taken error", reports="prompt"),
     Run("report.applied error", reports="shuffled"),
