@@ -45,6 +45,10 @@ class DatabaseUnavailable(Unavailable):
     """The database of this service is away; try again."""
 
 
+class ServiceUnavailable(Unavailable):
+    """A service that this needs is away; try again."""
+
+
 class Boundary(grpc.aio.ServerInterceptor):
     """One instance a server. Each method is wrapped once, when it is first called."""
 
@@ -123,6 +127,8 @@ class Boundary(grpc.aio.ServerInterceptor):
 def _code(error: BaseException) -> str:
     if isinstance(error, DomainError):
         return error.code.name
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.code().name
     if isinstance(error, TimeoutError):
         return "DEADLINE_EXCEEDED"
     return "CANCELLED" if isinstance(error, asyncio.CancelledError | GeneratorExit) else "INTERNAL"
@@ -135,7 +141,7 @@ async def _end(context: Context, method: str, error: BaseException) -> NoReturn:
     if away(error):
         error = DatabaseUnavailable()
     if isinstance(error, grpc.aio.AioRpcError):
-        await _pass_on(context, error)
+        error = await _passed_on(context, error)
     if isinstance(error, DomainError):
         status = error.status(domain=method.split(".")[1])
         trailer = (("grpc-status-details-bin", status.SerializeToString()),)
@@ -146,14 +152,14 @@ async def _end(context: Context, method: str, error: BaseException) -> NoReturn:
     await context.abort(grpc.StatusCode.INTERNAL, "Internal error.")
 
 
-async def _pass_on(context: Context, error: grpc.aio.AioRpcError) -> None:
+async def _passed_on(context: Context, error: grpc.aio.AioRpcError) -> Exception:
     """What another service refused is refused with its words; one that is away makes this call try again later."""
     if error.code() in PASSED_ON:
         details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
         trailer = (("grpc-status-details-bin", details),) if details else ()
         await context.abort(error.code(), error.details() or "", trailer)
-    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "A service that this needs is away; try again.")
+    is_away = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    return ServiceUnavailable() if is_away else error
 
 
 def away(error: BaseException) -> bool:

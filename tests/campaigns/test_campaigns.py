@@ -67,6 +67,9 @@ class Shop:
 
 
 async def registered(mesh: TestMesh, **fields: str) -> Shop:
+    # Those that campaigns asks have to be there.
+    for name in ("contacts", "wallet"):
+        await mesh.service(name)
     peer = await mesh.service("accounts")
     request = accounts.RegisterRequest(email=f"{uuid.uuid4()}@example.com", password="correct horse", company="Cafe")
     request.MergeFrom(accounts.RegisterRequest(**fields))
