@@ -1,6 +1,6 @@
 """Settings of the sender."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from kit.config import ServiceSettings
 
@@ -58,3 +58,11 @@ class Settings(ServiceSettings):
     #: What was posted can be replayed for so long.
     webhook_retention_seconds: float = 30 * 86400
     recount_interval_seconds: float = 300
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _has_no_empty_part(cls, secret: SecretStr) -> SecretStr:
+        """An empty secret would be proven by a callback that carries none."""
+        if not all(part.strip() for part in secret.get_secret_value().split(",")):
+            raise ValueError("one of the secrets is empty")
+        return secret

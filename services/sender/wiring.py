@@ -40,7 +40,7 @@ def parts(app: App[Settings]) -> Parts:
     unknown_seconds = settings.validity_seconds + settings.unknown_grace_seconds
     applier = Applier(database, unknown_seconds, settings.lookup_after_seconds)
     expirer = Expirer(database, settings.validity_seconds, settings.unknown_grace_seconds)
-    secrets = settings.webhook_secret.get_secret_value().split(",")
+    secrets = [part.strip() for part in settings.webhook_secret.get_secret_value().split(",")]
     return Parts(
         servicers={
             rpc.add_MessagesServiceServicer_to_server: Messages(database, singles),
