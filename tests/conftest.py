@@ -81,6 +81,8 @@ class TestMesh:
         if name in self._running:
             await self.stop(name)
         await self.start(name, settings)
+        # Other services' channels to it find it at once, too: they share the connection.
+        await self.service(name)
         yield
         await self.stop(name)
 
