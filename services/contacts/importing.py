@@ -14,7 +14,8 @@ from services.contacts.countries import Countries
 from services.contacts.errors import AccountsUnavailable
 from services.contacts.phones import CountryNeeded
 from services.contacts.rows import Reader
-from services.contacts.store_imports import Counts, ImportsStore, LeaseLost, Work
+from services.contacts.store import ContactsStore
+from services.contacts.store.imports import Counts, LeaseLost, Work
 from services.contacts.suppression import PhoneHash
 from services.contacts.upload import CHUNK_BYTES
 
@@ -38,8 +39,8 @@ class Importing:
     async def step(self) -> bool:
         """Gives one import a turn; false when there is none to do."""
         lease_id = str(uuid.uuid4())
-        async with ImportsStore.open_pipeline(self._database) as store:
-            work = await store.claim(lease_id, LEASE_SECONDS)
+        async with ContactsStore.open_pipeline(self._database) as store:
+            work = await store.claim_import(lease_id, LEASE_SECONDS)
         if work is None:
             return False
         if work["attempts"] > ATTEMPTS_MAX:
@@ -57,8 +58,8 @@ class Importing:
             is_excused = True
             raise
         finally:
-            async with ImportsStore.open_pipeline(self._database) as store:
-                await store.release(work["id"], lease_id, pause_seconds, is_excused=is_excused)
+            async with ContactsStore.open_pipeline(self._database) as store:
+                await store.release_import(work["id"], lease_id, pause_seconds, is_excused=is_excused)
         return True
 
     async def _turn(self, work: Work) -> None:
@@ -93,11 +94,11 @@ class Importing:
     async def _write(self, work: Work, file: "_File", page: sheet.Page, staged: bytes) -> bool:
         is_update = work["on_duplicate"] == ImportContactsRequest.UPDATE
         is_last = file.is_last(page)
-        async with ImportsStore.open_pipeline(self._database) as store:
-            await store.hold(work["id"], work["lease_id"])
-            created = await store.write(work, staged, is_update=is_update) if page.people else 0
+        async with ContactsStore.open_pipeline(self._database) as store:
+            await store.hold_import(work["id"], work["lease_id"])
+            created = await store.write_people(work, staged, is_update=is_update) if page.people else 0
             if page.rejects:
-                await store.reject(work, page.rejects)
+                await store.add_rejects(work, page.rejects)
             there = len(page.people) - created + page.repeated
             counts = Counts(
                 received=page.received,
@@ -106,17 +107,17 @@ class Importing:
                 skipped=0 if is_update else there,
                 rejected=len(page.rejects),
             )
-            await store.advance(work["id"], counts, page, LEASE_SECONDS, is_last=is_last)
+            await store.advance_import(work["id"], counts, page, LEASE_SECONDS, is_last=is_last)
             if is_last:
-                await store.discard(work["id"])
+                await store.discard_chunks(work["id"])
         file.advance(page)
         return is_last
 
     async def _fail(self, work: Work, failure: str) -> None:
-        async with ImportsStore.open_pipeline(self._database) as store:
-            await store.hold(work["id"], work["lease_id"])
-            await store.fail(work["id"], failure)
-            await store.discard(work["id"])
+        async with ContactsStore.open_pipeline(self._database) as store:
+            await store.hold_import(work["id"], work["lease_id"])
+            await store.fail_import(work["id"], failure)
+            await store.discard_chunks(work["id"])
 
 
 class Sweeping:
@@ -126,8 +127,8 @@ class Sweeping:
         self._database = database
 
     async def step(self) -> bool:
-        async with ImportsStore.open_pipeline(self._database) as store:
-            await store.discard_stale(STALE_SECONDS)
+        async with ContactsStore.open_pipeline(self._database) as store:
+            await store.discard_stale_chunks(STALE_SECONDS)
         return False
 
 
@@ -147,7 +148,7 @@ class _File:
         if len(self._held) < sheet.WINDOW_BYTES and end_bytes < self._size_bytes:
             # The first read begins within a chunk, the later ones at the next.
             number, skipped = divmod(end_bytes, CHUNK_BYTES)
-            async with ImportsStore.open_pipeline(self._database) as store:
+            async with ContactsStore.open_pipeline(self._database) as store:
                 read = await store.chunks(self._id, number, 2 if skipped else 1)
             self._held += read[skipped:]
         return self._held[: sheet.WINDOW_BYTES]

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from astronote.contacts.v1.audience_pb2 import Audience
-from services.contacts.store_imports import ImportsStore
+from services.contacts.store import ContactsStore
 
 STUBS = {
     method.name: getattr(rpc, f"{service.name}Stub")
@@ -81,7 +81,7 @@ class Client:
     async def rows(self, query: str, **parameters: Any) -> list[Any]:
         """What the database holds, across merchants."""
         await self.mesh.service("contacts")
-        async with ImportsStore.open_pipeline(self.mesh.app("contacts").database) as store:
+        async with ContactsStore.open_pipeline(self.mesh.app("contacts").database) as store:
             result = await store.connection.execute(text(query), {"merchant_id": self.merchant_id} | parameters)
             return list(result) if result.returns_rows else []
 

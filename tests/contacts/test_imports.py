@@ -11,7 +11,7 @@ from astronote.contacts.v1 import contacts_pb2 as pb
 from kit.store import Database
 from services.contacts import importing
 from services.contacts.countries import Countries
-from services.contacts.store_imports import ImportsStore
+from services.contacts.store import ContactsStore
 from services.contacts.suppression import PhoneHash
 from tests.contacts.client import Client, reason, refused, requests
 
@@ -288,15 +288,15 @@ async def test_a_crash_resumes_at_the_last_page_and_counts_nothing_twice(
     hashed = PhoneHash("A" * 43)
     bad = "".join(f"bad{number}\n" for number in range(700))
     file = "phone\n" + numbers(2_000) + bad + numbers(1_300, 1_000)
-    original = ImportsStore.add
+    original = ContactsStore.add_import
 
-    async def held(self: ImportsStore, values: dict[str, Any]) -> pb.Import:
+    async def held(self: ContactsStore, values: dict[str, Any]) -> pb.Import:
         made = await original(self, values)
         later = text("UPDATE imports SET lease_expire_time = now() + interval '1 hour' WHERE id = :id")
         await self.connection.execute(later, {"id": made.id})
         return made
 
-    monkeypatch.setattr(ImportsStore, "add", held)
+    monkeypatch.setattr(ContactsStore, "add_import", held)
     stored = await book.upload(file)
     free = "UPDATE imports SET lease_expire_time = now() - interval '1 hour' WHERE merchant_id = :merchant_id"
     deaths = 0
@@ -324,9 +324,9 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(book: Client, monkeyp
         id=done.id,
     )
     database = book.mesh.app("contacts").database
-    async with ImportsStore.open_pipeline(database) as store:
+    async with ContactsStore.open_pipeline(database) as store:
         with pytest.raises(importing.LeaseLost):
-            await store.hold(done.id, "00000000-0000-0000-0000-000000000000")
+            await store.hold_import(done.id, "00000000-0000-0000-0000-000000000000")
     await book.rows("UPDATE imports SET state = 'DONE' WHERE merchant_id = :merchant_id")
 
 

@@ -20,8 +20,9 @@ from services.contacts.errors import (
 )
 from services.contacts.fields import ATTRIBUTE_NAME_LENGTH_MAX, TOO_LONG
 from services.contacts.search import CONTROL
-from services.contacts.store import WITHDRAWN
-from services.contacts.store_audiences import ATTRIBUTE, MERGE_FIELDS, AudiencesStore
+from services.contacts.store import ContactsStore
+from services.contacts.store.audiences import ATTRIBUTE, MERGE_FIELDS
+from services.contacts.store.consents import WITHDRAWN
 from services.contacts.suppression import PhoneHash
 
 PAGE_SIZE_MAX = 10_000
@@ -39,8 +40,8 @@ class Audiences(rpc.AudiencesServiceServicer):
 
     async def CountAudience(self, request: pb.CountAudienceRequest, context: Context) -> pb.CountAudienceResponse:
         _check(request.audience)
-        async with AudiencesStore.open(self._database, caller.merchant_id()) as store:
-            return pb.CountAudienceResponse(count=await store.count())
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            return pb.CountAudienceResponse(count=await store.count_audience())
 
     async def StreamAudience(
         self, request: pb.StreamAudienceRequest, context: Context
@@ -53,8 +54,8 @@ class Audiences(rpc.AudiencesServiceServicer):
             raise PhoneInvalid(field="after_phone")
         # One snapshot for all pages, though it stays open while the reader reads (docs/adr): an opt-out that comes
         # meanwhile is the sender's to ask for, just before it submits.
-        async with AudiencesStore.open_snapshot(self._database, caller.merchant_id()) as store:
-            async for rows in store.members(request.fields, request.after_phone, request.page_size):
+        async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
+            async for rows in store.audience_members(request.fields, request.after_phone, request.page_size):
                 for page in _bounded(rows):
                     yield page
 
@@ -63,12 +64,12 @@ class Audiences(rpc.AudiencesServiceServicer):
             raise TooManyPhones(field="phones", phones_max=PHONES_MAX)
         if any(not phones.is_e164(phone) for phone in request.phones):
             raise PhoneInvalid(field="phones")
-        async with AudiencesStore.open(self._database, caller.merchant_id()) as store:
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             if request.allow_strangers:
                 hashes = [self._hashed(phone) for phone in request.phones]
                 refused = await store.opted_out(request.phones, hashes)
             else:
-                refused = await store.refused(request.phones)
+                refused = await store.untextable(request.phones)
         return pb.FilterTextableResponse(refused_phones=refused)
 
     async def WithdrawConsent(self, request: pb.WithdrawConsentRequest, context: Context) -> pb.WithdrawConsentResponse:
@@ -77,8 +78,8 @@ class Audiences(rpc.AudiencesServiceServicer):
         if len(request.source) > SOURCE_LENGTH_MAX or CONTROL.search(request.source):
             raise ContactInvalid(field="source", problem=TOO_LONG)
         phone_hash = self._hashed(request.phone)
-        async with AudiencesStore.open(self._database, caller.merchant_id()) as store:
-            # The contact first and the suppression second: see store_imports.py.
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            # The contact first and the suppression second: see store/imports.py.
             contact_id = await store.unsubscribe(request.phone)
             changed = await store.suppress(phone_hash, request.source)
             if changed:

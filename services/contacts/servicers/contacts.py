@@ -16,7 +16,8 @@ from kit.store import Database
 from services.contacts import contact, export, fields, search
 from services.contacts.countries import Countries
 from services.contacts.errors import ContactInvalid, OptedOut
-from services.contacts.store import GRANTED, WITHDRAWN, ContactsStore
+from services.contacts.store import ContactsStore
+from services.contacts.store.consents import GRANTED, WITHDRAWN
 from services.contacts.suppression import PhoneHash
 
 SOURCE = "merchant"
@@ -35,7 +36,7 @@ class Contacts(rpc.ContactsServiceServicer):
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             if await store.suppressed(values["phone_hash"]):
                 values["subscription"] = pb.Contact.UNSUBSCRIBED
-            created = await store.create(values | _search(pb.Contact(), values))
+            created = await store.create_contact(values | _search(pb.Contact(), values))
             if created.subscription == pb.Contact.SUBSCRIBED:
                 await store.note_consent(GRANTED, created.id, values["phone_hash"], SOURCE)
             else:
@@ -44,7 +45,7 @@ class Contacts(rpc.ContactsServiceServicer):
 
     async def GetContact(self, request: pb.GetContactRequest, context: Context) -> pb.Contact:
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            return await store.get(request.id)
+            return await store.contact(request.id)
 
     async def ListContacts(self, request: pb.ListContactsRequest, context: Context) -> pb.ListContactsResponse:
         limit = pages.size(request.page_size)
@@ -55,7 +56,7 @@ class Contacts(rpc.ContactsServiceServicer):
             raise ContactInvalid(field="tag", problem=fields.INVALID)
         patterns = search.patterns(request.q) if request.q else []
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            found = await store.page(after, limit, patterns, request.subscription, request.tag)
+            found = await store.contact_page(after, limit, patterns, request.subscription, request.tag)
         token = pages.token(found, limit, lambda item: item.id)
         return pb.ListContactsResponse(contacts=found, next_page_token=token)
 
@@ -63,7 +64,7 @@ class Contacts(rpc.ContactsServiceServicer):
         named = rows.paths(request.update_mask, request.contact, frozenset(contact.WRITABLE))
         values = await self._values(request.contact, named)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            before = await store.locked(request.contact.id)
+            before = await store.lock_contact(request.contact.id)
             wanted = values.get("subscription", before.subscription)
             phone_hash = values.get("phone_hash") or self._hashed(before.phone)
             if await store.suppressed(phone_hash):
@@ -71,7 +72,7 @@ class Contacts(rpc.ContactsServiceServicer):
                     raise OptedOut(field="contact.subscription")
                 wanted = pb.Contact.UNSUBSCRIBED
             changes = values | {"subscription": wanted} | _search(before, values)
-            after = await store.update(before.id, changes)
+            after = await store.update_contact(before.id, changes)
             if values.get("subscription") == pb.Contact.UNSUBSCRIBED:
                 await self._withdraw(store, after)
             elif before.subscription != pb.Contact.SUBSCRIBED and after.subscription == pb.Contact.SUBSCRIBED:
@@ -80,7 +81,7 @@ class Contacts(rpc.ContactsServiceServicer):
 
     async def DeleteContact(self, request: pb.DeleteContactRequest, context: Context) -> Empty:
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            await store.delete(request.id)
+            await store.delete_contact(request.id)
         return Empty()
 
     async def ExportContacts(self, request: pb.ExportContactsRequest, context: Context) -> AsyncIterator[HttpBody]:

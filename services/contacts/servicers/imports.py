@@ -11,7 +11,7 @@ from kit import caller, pages
 from kit.store import Database
 from services.contacts.errors import ImportBrokenOff, ImportEmpty, ImportInvalid
 from services.contacts.search import CONTROL
-from services.contacts.store_imports import ImportsStore
+from services.contacts.store import ContactsStore
 from services.contacts.upload import CHUNK_BYTES, Upload
 
 WAIT_SECONDS = 2.0
@@ -43,15 +43,15 @@ class Imports(rpc.ImportsServiceServicer):
         return await self._finished(stored)
 
     async def GetImport(self, request: pb.GetImportRequest, context: Context) -> pb.Import:
-        async with ImportsStore.open(self._database, caller.merchant_id()) as store:
-            return await store.get(request.id)
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            return await store.import_by_id(request.id)
 
     async def ListImportRejects(
         self, request: pb.ListImportRejectsRequest, context: Context
     ) -> pb.ListImportRejectsResponse:
         limit, after = pages.size(request.page_size), pages.after(request.page_token, _row)
-        async with ImportsStore.open(self._database, caller.merchant_id()) as store:
-            found = await store.rejects((await store.get(request.id)).id, after or 0, limit)
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            found = await store.rejects_after((await store.import_by_id(request.id)).id, after or 0, limit)
         token = pages.token(found, limit, lambda reject: reject.row)
         return pb.ListImportRejectsResponse(rejects=found, next_page_token=token)
 
@@ -66,7 +66,7 @@ class Imports(rpc.ImportsServiceServicer):
         upload, number = Upload(), 0
         async for piece in _pieces(first, later):
             for chunk in upload.take(piece):
-                async with ImportsStore.open(self._database, caller.merchant_id()) as store:
+                async with ContactsStore.open(self._database, caller.merchant_id()) as store:
                     await store.add_chunk(id, number, chunk)
                 number += 1
         header, last = upload.end()
@@ -78,9 +78,9 @@ class Imports(rpc.ImportsServiceServicer):
             "cursor_bytes": upload.rows_begin_bytes,
             "cursor_row": 1,
         }
-        async with ImportsStore.open(self._database, caller.merchant_id()) as store:
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             await store.add_chunk(id, number, last)
-            return await store.add(parameters | file | {"id": id})
+            return await store.add_import(parameters | file | {"id": id})
 
     async def _finished(self, stored: pb.Import) -> pb.Import:
         """As it is when it is done, or after two seconds."""
@@ -88,13 +88,13 @@ class Imports(rpc.ImportsServiceServicer):
             if stored.state not in OPEN:
                 break
             await asyncio.sleep(POLL_SECONDS)
-            async with ImportsStore.open(self._database, caller.merchant_id()) as store:
-                stored = await store.get(stored.id)
+            async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+                stored = await store.import_by_id(stored.id)
         return stored
 
     async def _discard(self, id: str) -> None:
-        async with ImportsStore.open(self._database, caller.merchant_id()) as store:
-            await store.discard(id)
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            await store.discard_chunks(id)
 
 
 async def _pieces(

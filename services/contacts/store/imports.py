@@ -1,4 +1,4 @@
-"""SQL of the imports: uploads, pages, rejects.
+"""Statements over the imports: uploads, pages, rejects.
 
 Locks are taken in one order, contacts by phone and then suppressions, so that an import and a STOP never wait for
 each other in a circle.
@@ -16,7 +16,7 @@ from kit import rows
 from kit.store import Store
 from services.contacts.errors import ImportNotFound
 from services.contacts.sheet import Page, Reject
-from services.contacts.tables import import_chunks, import_rejects, imports, metadata
+from services.contacts.tables import import_chunks, import_rejects, imports
 
 SHOWN = rows.columns(Import, imports)
 SHOWN_REJECT = rows.columns(ImportReject, import_rejects)
@@ -110,26 +110,22 @@ class Counts:
     rejected: int
 
 
-class ImportsStore(Store):
-    """One transaction over the imports."""
-
-    metadata = metadata
-
+class ImportStatements(Store):
     async def add_chunk(self, import_id: str, number: int, data: bytes) -> None:
         row = {"import_id": import_id, "number": number, "data": data, "merchant_id": self.merchant_id}
         await self.connection.execute(insert(import_chunks).values(row))
 
-    async def add(self, values: dict[str, Any]) -> Import:
+    async def add_import(self, values: dict[str, Any]) -> Import:
         """Makes the import of an upload that is complete; from now on a worker may take it."""
         row = values | {"merchant_id": self.merchant_id, "state": Import.PENDING}
         result = await self.connection.execute(insert(imports).values(row).returning(*SHOWN))
         return rows.message(Import, result.one())
 
-    async def discard(self, import_id: str) -> None:
+    async def discard_chunks(self, import_id: str) -> None:
         """Drops the chunks of an upload or of a file that was read."""
         await self.connection.execute(delete(import_chunks).where(import_chunks.c.import_id == import_id))
 
-    async def discard_stale(self, age_seconds: int) -> int:
+    async def discard_stale_chunks(self, age_seconds: int) -> int:
         """Drops the chunks of uploads that never became an import."""
         old = func.now() - text(f"interval '{age_seconds} seconds'")
         known = select(imports.c.id).where(imports.c.id == import_chunks.c.import_id).exists()
@@ -138,7 +134,7 @@ class ImportsStore(Store):
         )
         return result.rowcount
 
-    async def get(self, id: str) -> Import:
+    async def import_by_id(self, id: str) -> Import:
         """Refuses `ImportNotFound`."""
         query = select(*SHOWN).where(imports.c.id == _uuid(id), imports.c.merchant_id == self.merchant_id)
         row = (await self.connection.execute(query)).one_or_none()
@@ -146,7 +142,7 @@ class ImportsStore(Store):
             raise ImportNotFound(id=id)
         return rows.message(Import, row)
 
-    async def rejects(self, id: str, after: int, limit: int) -> list[ImportReject]:
+    async def rejects_after(self, id: str, after: int, limit: int) -> list[ImportReject]:
         """In the order of the file."""
         query = (
             select(*SHOWN_REJECT)
@@ -157,7 +153,7 @@ class ImportsStore(Store):
         )
         return [rows.message(ImportReject, row) for row in await self.connection.execute(query)]
 
-    async def claim(self, lease_id: str, lease_seconds: int) -> Work | None:
+    async def claim_import(self, lease_id: str, lease_seconds: int) -> Work | None:
         """The open import that waited longest, for this worker alone until the lease runs out."""
         free = (
             select(imports.c.id)
@@ -179,7 +175,7 @@ class ImportsStore(Store):
         )
         return (await self.connection.execute(claimed)).mappings().one_or_none()
 
-    async def hold(self, id: str, lease_id: str) -> None:
+    async def hold_import(self, id: str, lease_id: str) -> None:
         """Keeps others from the import until this transaction ends. Raises `LeaseLost`."""
         query = select(imports.c.id).where(imports.c.id == id, imports.c.lease_id == lease_id).with_for_update()
         if (await self.connection.execute(query)).one_or_none() is None:
@@ -194,7 +190,7 @@ class ImportsStore(Store):
         )
         return b"".join((await self.connection.execute(query)).scalars())
 
-    async def write(self, work: Work, staged: bytes, *, is_update: bool) -> int:
+    async def write_people(self, work: Work, staged: bytes, *, is_update: bool) -> int:
         """Brings a page of people into the merchant's book; how many of them are new."""
         await self.connection.execute(text(STAGED))
         await self._copy("COPY staged FROM STDIN", staged)
@@ -208,7 +204,7 @@ class ImportsStore(Store):
             await self.connection.execute(text(SUPPRESS), merchant)
         return int(created)
 
-    async def reject(self, work: Work, rejects: list[Reject]) -> None:
+    async def add_rejects(self, work: Work, rejects: list[Reject]) -> None:
         cursor = (await self._driver()).cursor()
         statement = 'COPY import_rejects (import_id, merchant_id, "row", "column", value, reason) FROM STDIN'
         async with cursor, cursor.copy(statement) as copy:
@@ -216,7 +212,7 @@ class ImportsStore(Store):
                 row = (work["id"], work["merchant_id"], found.row, found.column, found.value, found.reason)
                 await copy.write_row(row)
 
-    async def advance(self, id: str, counts: Counts, page: Page, lease_seconds: int, *, is_last: bool) -> None:
+    async def advance_import(self, id: str, counts: Counts, page: Page, lease_seconds: int, *, is_last: bool) -> None:
         """Counts a page and moves the cursor behind it. The last one ends the import."""
         changes: dict[str, Any] = {name: imports.c[name] + number for name, number in vars(counts).items()}
         changes |= {"cursor_bytes": imports.c.cursor_bytes + page.size_bytes}
@@ -226,11 +222,11 @@ class ImportsStore(Store):
             changes |= {"state": Import.DONE, "finish_time": func.now(), "lease_id": None}
         await self.connection.execute(update(imports).where(imports.c.id == id).values(changes))
 
-    async def fail(self, id: str, failure: str) -> None:
+    async def fail_import(self, id: str, failure: str) -> None:
         changes = {"state": Import.FAILED, "failure": failure, "finish_time": func.now(), "lease_id": None}
         await self.connection.execute(update(imports).where(imports.c.id == id).values(changes))
 
-    async def release(self, id: str, lease_id: str, pause_seconds: int = 0, *, is_excused: bool = False) -> None:
+    async def release_import(self, id: str, lease_id: str, pause_seconds: int = 0, *, is_excused: bool = False) -> None:
         """Ends a turn; the import is at the end of the queue again. An excused turn does not count as an attempt."""
         changes: dict[str, Any] = {"lease_id": None, "lease_expire_time": _in(pause_seconds)}
         if is_excused:

@@ -1,5 +1,7 @@
-"""SQL of the audiences. Whoever is read here is subscribed and not suppressed: both are asked, since an import that
-ran beside a STOP may have written a subscribed contact after it.
+"""Statements over the audiences.
+
+Whoever is read here is subscribed and not suppressed: both are asked, since an import that ran beside a STOP may have
+written a subscribed contact after it.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +10,7 @@ from typing import Any, cast
 import psycopg
 from sqlalchemy import text
 
-from services.contacts.store import ContactsStore
+from kit.store import Store
 
 # Looked up row by row, by scalar subqueries, which the planner can't turn into joins: in a book that was just imported
 # it has no statistics, and its joins were seen to take two minutes where this takes 15 ms.
@@ -23,17 +25,6 @@ REFUSED = f"""
 SELECT asked.phone FROM unnest(%(phones)s::text[]) AS asked (phone)
 WHERE (SELECT true FROM contacts WHERE contacts.phone = asked.phone AND {IS_TEXTABLE}) IS NOT TRUE
 """
-OPTED_OUT = """
-SELECT asked.phone FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
-WHERE EXISTS (
-    SELECT FROM suppressions
-    WHERE suppressions.merchant_id = %(merchant_id)s AND suppressions.phone_hash = asked.phone_hash
-) OR EXISTS (
-    SELECT FROM contacts
-    WHERE contacts.merchant_id = %(merchant_id)s AND contacts.phone = asked.phone
-      AND contacts.subscription <> 'SUBSCRIBED'
-)
-"""
 # Texts of a contact that a template may name; `attributes.<name>` besides.
 MERGE_FIELDS = {
     name: f"contacts.{name}" for name in ("first_name", "last_name", "email", "phone", "language", "time_zone")
@@ -41,15 +32,13 @@ MERGE_FIELDS = {
 ATTRIBUTE = "attributes."
 
 
-class AudiencesStore(ContactsStore):
-    """One transaction over the audiences."""
-
-    async def count(self) -> int:
+class AudienceStatements(Store):
+    async def count_audience(self) -> int:
         query = f"SELECT count(*) FROM contacts WHERE {IS_TEXTABLE}"
         result = await self.connection.exec_driver_sql(query, {"merchant_id": self.merchant_id})
         return int(result.scalar_one())
 
-    async def members(
+    async def audience_members(
         self, fields: Sequence[str], after_phone: str, page_size: int
     ) -> AsyncIterator[list[tuple[Any, ...]]]:
         """Pages of (16 bytes of the id, phone, the fields' values), in the order of the phones.
@@ -75,15 +64,9 @@ class AudiencesStore(ContactsStore):
             while page := await cursor.fetchmany(page_size):
                 yield page
 
-    async def refused(self, phones: Sequence[str]) -> list[str]:
+    async def untextable(self, phones: Sequence[str]) -> list[str]:
         """Those of the phones that may not be texted."""
         driver = cast("psycopg.AsyncConnection[Any]", (await self.connection.get_raw_connection()).driver_connection)
         async with driver.cursor() as cursor:
             await cursor.execute(REFUSED, {"merchant_id": self.merchant_id, "phones": sorted(phones)})
             return [row[0] for row in await cursor.fetchall()]
-
-    async def opted_out(self, phones: Sequence[str], hashes: Sequence[bytes]) -> list[str]:
-        """Those of the phones (with their hashes) whose owner said no, whether or not they are contacts."""
-        parameters = {"merchant_id": self.merchant_id, "phones": list(phones), "hashes": list(hashes)}
-        result = await self.connection.exec_driver_sql(OPTED_OUT, parameters)
-        return list(result.scalars())

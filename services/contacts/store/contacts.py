@@ -1,27 +1,23 @@
-"""SQL of the book: contacts, suppressions, consents."""
+"""Statements over the book."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Select, delete, exists, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Select, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from astronote.contacts.v1.contacts_pb2 import Contact
 from kit import rows
 from kit.store import Database, Store
 from services.contacts.errors import ContactNotFound, PhoneTaken
-from services.contacts.tables import consents, contacts, metadata, suppressions
+from services.contacts.tables import contacts, metadata
 
 SHOWN = rows.columns(Contact, contacts)
-GRANTED, WITHDRAWN = "GRANTED", "WITHDRAWN"
 
 
-class ContactsStore(Store):
-    """One transaction over the book."""
-
+class ContactStatements(Store):
     metadata = metadata
 
     @classmethod
@@ -36,20 +32,20 @@ class ContactsStore(Store):
             await store.connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '60s'"))
             yield store
 
-    async def create(self, values: dict[str, Any]) -> Contact:
+    async def create_contact(self, values: dict[str, Any]) -> Contact:
         """Refuses `PhoneTaken`."""
         return await self._written(insert(contacts).values(values | {"merchant_id": self.merchant_id}), values)
 
-    async def get(self, id: str) -> Contact:
+    async def contact(self, id: str) -> Contact:
         """Refuses `ContactNotFound`."""
-        return self._found(await self.connection.execute(select(*SHOWN).where(*self._mine(id))), id)
+        return self._found(await self.connection.execute(select(*SHOWN).where(*self._contact(id))), id)
 
-    async def locked(self, id: str) -> Contact:
+    async def lock_contact(self, id: str) -> Contact:
         """The contact, which nobody else changes until this transaction ends. Refuses `ContactNotFound`."""
-        query = select(*SHOWN).where(*self._mine(id)).with_for_update()
+        query = select(*SHOWN).where(*self._contact(id)).with_for_update()
         return self._found(await self.connection.execute(query), id)
 
-    async def page(
+    async def contact_page(
         self, after: str | None, limit: int, patterns: list[str], subscription: int, tag: str
     ) -> list[Contact]:
         """In the order of their ids."""
@@ -63,26 +59,16 @@ class ContactsStore(Store):
             query = query.where(contacts.c.tags.contains([tag]))
         return [rows.message(Contact, row) for row in await self.connection.execute(query)]
 
-    async def update(self, id: str, values: dict[str, Any]) -> Contact:
+    async def update_contact(self, id: str, values: dict[str, Any]) -> Contact:
         """Refuses `PhoneTaken`, `ContactNotFound`."""
-        statement = update(contacts).where(*self._mine(id)).values(values | {"update_time": func.now()})
+        statement = update(contacts).where(*self._contact(id)).values(values | {"update_time": func.now()})
         return await self._written(statement, values, id)
 
-    async def delete(self, id: str) -> None:
+    async def delete_contact(self, id: str) -> None:
         """Refuses `ContactNotFound`."""
-        result = await self.connection.execute(delete(contacts).where(*self._mine(id)))
+        result = await self.connection.execute(delete(contacts).where(*self._contact(id)))
         if not result.rowcount:
             raise ContactNotFound(id=id)
-
-    async def suppressed(self, phone_hash: bytes) -> bool:
-        query = select(exists().where(*self._suppression(phone_hash)))
-        return bool((await self.connection.execute(query)).scalar_one())
-
-    async def suppress(self, phone_hash: bytes, source: str) -> bool:
-        """False when the phone is suppressed already."""
-        row = {"merchant_id": self.merchant_id, "phone_hash": phone_hash, "source": source}
-        result = await self.connection.execute(upsert(suppressions).values(row).on_conflict_do_nothing())
-        return bool(result.rowcount)
 
     async def unsubscribe(self, phone: str) -> str | None:
         """Takes the contact with this phone out of every audience; its id, where there is one."""
@@ -94,11 +80,6 @@ class ContactsStore(Store):
         )
         contact_id: str | None = (await self.connection.execute(statement)).scalar_one_or_none()
         return contact_id
-
-    async def note_consent(self, event: str, contact_id: str | None, phone_hash: bytes, source: str) -> None:
-        """Adds a row to the ledger of consents."""
-        row = {"contact_id": contact_id, "phone_hash": phone_hash, "event": event, "source": source, "wording": ""}
-        await self.connection.execute(insert(consents).values(row | {"merchant_id": self.merchant_id}))
 
     async def attribute_names(self) -> list[str]:
         """Of all contacts, sorted."""
@@ -115,11 +96,8 @@ class ContactsStore(Store):
     def _book(self) -> Select[Any]:
         return select(*SHOWN).where(contacts.c.merchant_id == self.merchant_id)
 
-    def _mine(self, id: str) -> tuple[Any, ...]:
+    def _contact(self, id: str) -> tuple[Any, ...]:
         return contacts.c.merchant_id == self.merchant_id, contacts.c.id == _uuid(id)
-
-    def _suppression(self, phone_hash: bytes) -> tuple[Any, ...]:
-        return suppressions.c.merchant_id == self.merchant_id, suppressions.c.phone_hash == phone_hash
 
     async def _written(self, statement: Any, values: dict[str, Any], id: str = "") -> Contact:
         try:
