@@ -160,8 +160,9 @@ class Singles:
             return False
         if single.message_state == Message.UNKNOWN:
             return False
-        # What has an id of the provider's was accepted, and is charged whatever became of it.
-        return await self._close(single, single.amount if single.provider_message_id else 0)
+        # What has an id of the provider's, or was opened, was accepted, and is charged whatever became of it.
+        is_accepted = single.provider_message_id or single.link_open_time
+        return await self._close(single, single.amount if is_accepted else 0)
 
     async def _close(self, single: AnyRow, captured: int) -> bool:
         """Whether its hold is closed, or was never taken."""

@@ -99,6 +99,8 @@ messages = Table(
     Column("error", Text, nullable=False),
     _time("submit_time"),
     _time("finish_time"),
+    # When its link was opened, where nothing else had shown by then that the provider took it.
+    _time("link_open_time"),
     Index("messages_provider_message_id_key", "provider_message_id", unique=True),
     Index("messages_merchant_id_id_idx", "merchant_id", "id"),
     Index("messages_to_idx", "to", postgresql_using="hash"),

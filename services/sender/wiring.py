@@ -4,6 +4,7 @@ import asyncio
 
 from astronote.accounts.v1 import accounts_pb2
 from astronote.campaigns.v1 import campaigns_pb2
+from astronote.campaigns.v1.events_pb2 import LinkOpened
 from astronote.contacts.v1 import contacts_pb2
 from astronote.sender.v1 import sender_pb2_grpc as rpc
 from astronote.sender.v1.batches_pb2 import SendBatch
@@ -12,6 +13,7 @@ from kit.app import App, Job, Parts
 from kit.bus import Consumer
 from services.sender.admission import BULK, SINGLE, Admissions
 from services.sender.audit import Recount, WebhookRetention
+from services.sender.consumers import Consumers
 from services.sender.delivery import Applier, Expirer, Settler
 from services.sender.evidence import Detective
 from services.sender.providers.mitto import Mitto
@@ -50,6 +52,7 @@ def parts(app: App[Settings]) -> Parts:
         consumers=[
             Consumer(SendBatch, submitter.on_batch, settings.concurrency, BULK),
             Consumer(SendBatch, submitter.on_batch, settings.single_concurrency, SINGLE),
+            Consumer(LinkOpened, Consumers(database, unknown_seconds, settle).on_link_opened, concurrency=4),
         ],
         jobs=[
             Job("single texts", singles.step, 1.0, singles.due),

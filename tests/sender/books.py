@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select, text
@@ -95,6 +96,10 @@ class Books:
             parked = await self.store.take_parked(5000)
             absent = {report.provider_message_id for report in (await self.store.apply_reports(parked)).absent}
             await self.store.unpark([report for report in parked if report.provider_message_id not in absent])
+
+    async def open(self, batch: SendBatch, index: int) -> str:
+        """Somebody opens the link of a message; the state that it had."""
+        return await self.store.apply_open(self.merchant_id, batch.first_message_id + index, datetime.now(UTC))
 
     async def forget_parked(self) -> None:
         await self.store.connection.execute(delete(parked_reports))

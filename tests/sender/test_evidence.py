@@ -8,10 +8,11 @@ import pytest
 
 from astronote.campaigns.v1 import campaigns_pb2 as campaigns
 from astronote.campaigns.v1.campaigns_pb2_grpc import LinksServiceStub
+from astronote.campaigns.v1.events_pb2 import LinkOpened
 from astronote.sender.v1.sender_pb2 import Message
 from deploy.local.mitto import MittoStandIn
 from services.sender import delivery, evidence
-from services.sender.evidence import NOBODY
+from services.sender.evidence import CODE, NOBODY
 from tests.conftest import TestMesh
 from tests.sender import road
 from tests.sender.road import Shop
@@ -80,6 +81,57 @@ async def test_orphans_are_looked_up_and_their_link_says_whose_they_are(mesh: Te
         # What was never given is asked about once.
         await asyncio.sleep(2)
         assert evidence.LOOKED_UP.labels("not ours")._value.get() == looked_up + 1
+
+
+async def look(mesh: TestMesh, message: dict[str, Any], times: int = 1) -> None:
+    """Opens the link of a text."""
+    found = CODE.search(message["text"])
+    assert found
+    peer = await mesh.service("campaigns")
+    for _ in range(times):
+        await LinksServiceStub(peer.channel).ShowUnsubscribe(
+            campaigns.ShowUnsubscribeRequest(code=found[1]), metadata=peer.metadata(role="public"), timeout=10
+        )
+
+
+async def test_an_opened_link_proves_that_its_text_was_accepted(mesh: TestMesh) -> None:
+    async with road.provider(mesh, LOST | {"echoReference": False}) as mitto:
+        shop, campaign_id = await unknown(mesh, 3)
+        first, second, _ = accepted(mitto, shop)
+        await look(mesh, first, times=3)
+        report = await shop.report(campaign_id, lambda report: report.counts.accepted == 1)
+        assert (report.counts.unknown, report.credits.captured * 3) == (2, report.credits.held)
+        by_phone = {message.to: message for message in await shop.messages()}
+        opened = by_phone[first["destination"]]
+        assert (opened.state, opened.provider_message_id) == (Message.ACCEPTED, "")
+        # The report comes later, and is ours though we never heard its id.
+        await road.post(mesh, reported(first, "Delivered", reference=False))
+        await shop.report(campaign_id, lambda report: report.counts.delivered == 1)
+        # What is known already moves no more.
+        await look(mesh, second)
+        await road.post(mesh, *(reported(each, "Failure", reference=False) for each in accepted(mitto, shop)))
+        report = await shop.report(campaign_id, lambda report: report.final)
+        assert (report.counts.delivered, report.counts.failed) == (1, 2)
+        assert report.credits.captured == report.credits.held == (await shop.wallet()).spent
+
+
+async def test_a_link_that_is_looked_at_all_day_is_said_once(mesh: TestMesh) -> None:
+    async with road.provider(mesh, LOST) as mitto:
+        shop, _ = await unknown(mesh, 2)
+        said: list[LinkOpened] = []
+        subscription = await mesh.app("campaigns").bus.client.subscribe(f"event.{LinkOpened.DESCRIPTOR.full_name}")
+        texts = accepted(mitto, shop)
+        await asyncio.gather(*(look(mesh, texts[0], times=5) for _ in range(4)))
+        await look(mesh, texts[1])
+        while not said or said[-1].message_id == said[0].message_id:
+            said.append(LinkOpened.FromString((await subscription.next_msg(timeout=10)).data))
+        await subscription.unsubscribe()
+        assert len(said) == 2
+        by_phone = {message.to: message for message in await shop.messages()}
+        for event, sent in zip(said, texts, strict=True):
+            ours = by_phone[sent["destination"]]
+            assert (event.merchant_id, event.message_id) == (shop.merchant_id, ours.id)
+            assert (event.contact_id, event.kind) == (ours.contact_id, LinkOpened.UNSUBSCRIBE)
 
 
 async def test_what_nothing_proves_expires_and_its_credits_come_back(mesh: TestMesh) -> None:

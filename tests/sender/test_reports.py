@@ -40,7 +40,8 @@ def report(id: str, state: str, message_id: int | None = None) -> Report:
 @st.composite
 def histories(draw: Any) -> list[tuple[Any, ...]]:
     """Reports of four accepted messages (a0…) and four unknown ones (u0…), doubled and in any order, in bodies of any
-    size, with the moments at which the attempts are recorded and parked reports tried anywhere among them.
+    size, with the moments at which the attempts are recorded, parked reports tried, and links opened anywhere among
+    them.
     """
     item = st.tuples(
         st.sampled_from(["a", "u"]), st.integers(0, COUNT - 1), st.sampled_from(list(RANKS)), st.booleans()
@@ -56,6 +57,8 @@ def histories(draw: Any) -> list[tuple[Any, ...]]:
             steps.append(("body", [each]))
     for moment in ("accept", "lose", "retry", "retry"):
         steps.insert(draw(st.integers(0, len(steps))), (moment,))
+    for message in draw(st.lists(st.tuples(st.sampled_from(["a", "u"]), st.integers(0, COUNT - 1)), max_size=4)):
+        steps.insert(draw(st.integers(0, len(steps))), ("open", *message))
     return steps
 
 
@@ -65,6 +68,7 @@ async def test_every_order_and_repetition_ends_in_the_same_states_and_tallies(
     database: Database, steps: list[tuple[Any, ...]]
 ) -> None:
     said = [item for kind, *rest in steps if kind == "body" for item in rest[0]]
+    opened = [(rest[0], rest[1]) for kind, *rest in steps if kind == "open"]
     async with books.rolled_back(database) as shop:
         known, lost = shop.batch(COUNT), shop.batch(COUNT)
         attempts = await shop.attempt(known, 0, COUNT), await shop.attempt(lost, 0, COUNT)
@@ -75,11 +79,15 @@ async def test_every_order_and_repetition_ends_in_the_same_states_and_tallies(
                 await shop.record(known, attempts[0], Accepted([f"a{index}" for index in range(COUNT)]))
             elif kind == "lose":
                 await shop.record(lost, attempts[1], Unknown("no answer"))
+            elif kind == "open":
+                await shop.open(lost if rest[0] == "u" else known, rest[1])
             else:
                 await shop.apply_parked()
+        for kind, index in opened:
+            await shop.open(lost if kind == "u" else known, index)
         await shop.apply_parked()
-        assert await shop.states(known) == [expected("a", index, said) for index in range(COUNT)]
-        assert await shop.states(lost) == [expected("u", index, said) for index in range(COUNT)]
+        assert await shop.states(known) == [expected("a", index, said, opened) for index in range(COUNT)]
+        assert await shop.states(lost) == [expected("u", index, said, opened) for index in range(COUNT)]
         await shop.check()
         # Once more, all of it: nothing changes.
         tally = await shop.tally()
@@ -101,10 +109,10 @@ def once(items: list[Any], first_known: int, first_lost: int) -> list[Report]:
     return list(found.values())
 
 
-def expected(kind: str, index: int, said: list[Any]) -> str:
+def expected(kind: str, index: int, said: list[Any], opened: list[tuple[str, int]]) -> str:
     mine = [(state, reference) for its, at, state, reference in said if (its, at) == (kind, index)]
     if kind == "u" and not any(reference for _, reference in mine):
-        return "UNKNOWN"
+        return "ACCEPTED" if (kind, index) in opened else "UNKNOWN"
     return max((state for state, _ in mine), key=RANKS.__getitem__, default="ACCEPTED")
 
 
@@ -126,6 +134,26 @@ async def test_evidence_captures_each_message_once_and_never_meets_a_late_succes
     await shop.expire(attempt_id)
     assert await shop.states(batch) == ["EXPIRED", "DELIVERED", "FAILED", "EXPIRED", "EXPIRED"]
     assert await shop.settled() == (15, 0)
+    await shop.check()
+
+
+async def test_an_opened_link_captures_once_whatever_comes_after_it(shop: Books) -> None:
+    batch = shop.batch(4)
+    attempt_id = await shop.attempt(batch, 0, 4)
+    assert await shop.open(batch, 0) == ""
+    await shop.record(batch, attempt_id, Unknown("no answer"))
+    assert [await shop.open(batch, index) for index in (0, 1, 2, 0)] == ["UNKNOWN"] * 3 + ["ACCEPTED"]
+    assert await shop.settled() == (1 + 2 + 3, 0)
+    # Its id is told by a report, by the late answer, or never.
+    await shop.apply(report("x0", "FAILED", batch.first_message_id))
+    await shop.accept_late(batch, attempt_id, ["x0", "x1", None, None])
+    assert await shop.states(batch) == ["FAILED", "ACCEPTED", "ACCEPTED", "REJECTED"]
+    assert await shop.settled() == (1 + 2 + 3, 4)
+    await shop.apply(report("x1", "DELIVERED"))
+    await shop.expire(attempt_id)
+    assert await shop.open(batch, 2) == "EXPIRED"
+    assert await shop.states(batch) == ["FAILED", "DELIVERED", "EXPIRED", "REJECTED"]
+    assert await shop.settled() == (1 + 2 + 3, 4)
     await shop.check()
 
 

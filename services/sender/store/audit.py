@@ -6,15 +6,18 @@ from sqlalchemy import text
 
 from kit.store import Store
 
-# One snapshot. What has an id of the provider's was accepted, and is charged whatever became of it.
+# One snapshot. What has an id of the provider's, or was opened, was accepted, and is charged whatever became of it.
 _RECOUNT = text("""
 WITH counted AS (
     SELECT campaign_id, state, CASE WHEN state = 'SKIPPED' THEN error END AS reason, count(*) AS messages,
            sum(credits) FILTER (WHERE state IN ('ACCEPTED', 'DELIVERED', 'FAILED')
-                                   OR (state = 'EXPIRED' AND provider_message_id IS NOT NULL)) AS captured,
+                                   OR (state = 'EXPIRED' AND NOT is_unproven)) AS captured,
            sum(credits) FILTER (WHERE state IN ('REJECTED', 'SKIPPED')
-                                   OR (state = 'EXPIRED' AND provider_message_id IS NULL)) AS released
-    FROM messages WHERE merchant_id = :merchant_id AND campaign_id IS NOT NULL GROUP BY 1, 2, 3
+                                   OR (state = 'EXPIRED' AND is_unproven)) AS released
+    FROM (
+        SELECT *, provider_message_id IS NULL AND link_open_time IS NULL AS is_unproven FROM messages
+    ) AS m
+    WHERE merchant_id = :merchant_id AND campaign_id IS NOT NULL GROUP BY 1, 2, 3
 ), recounted AS (
     SELECT campaign_id,
            coalesce(sum(messages) FILTER (WHERE state = 'ACCEPTED'), 0) AS accepted,

@@ -25,18 +25,19 @@ SHOWN = rows.columns(Message, messages)
 LISTED = [column for column in SHOWN if column.name != "text"]
 _RESOLVE = text("""
     WITH current AS (
-        SELECT m.id, r.state, r.provider_message_id, r.error
+        SELECT m.id, m.state AS was, r.state, r.provider_message_id, r.error
         FROM unnest(
             CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:provider_ids AS text[]), CAST(:errors AS text[])
         ) AS r(id, state, provider_message_id, error) JOIN messages m USING (id)
         WHERE m.state = 'UNKNOWN'
+           OR (m.state = 'ACCEPTED' AND m.provider_message_id IS NULL AND r.state = 'ACCEPTED')
         ORDER BY m.id
         FOR UPDATE OF m
     )
     UPDATE messages m SET state = c.state, provider_message_id = c.provider_message_id, error = c.error,
                           finish_time = CASE WHEN c.state <> 'ACCEPTED' THEN now() END
-    FROM current c WHERE m.id = c.id AND m.state = 'UNKNOWN'
-    RETURNING m.state, m.credits
+    FROM current c WHERE m.id = c.id
+    RETURNING c.was, m.state, m.credits
 """)
 # Locked in the order of reports, so that neither waits for the other in a circle.
 _EXPIRE = text("""
@@ -79,7 +80,7 @@ class MessageStatements(Store):
             raise
 
     async def resolve_unknown(self, first_message_id: int, results: Sequence[Result]) -> Change:
-        """What evidence makes of messages that are unknown; others it leaves alone."""
+        """What evidence makes of messages that are unknown; of others it tells the id at most, where none is known."""
         found = await self.connection.execute(
             _RESOLVE,
             {
@@ -90,7 +91,9 @@ class MessageStatements(Store):
             },
         )
         change = Change()
-        for state, credits in found:
+        for was, state, credits in found:
+            if was == state:
+                continue
             change.add("unknown", -1)
             change.add(COLUMNS[Message.State.Value(state)], 1)
             if state == "ACCEPTED":

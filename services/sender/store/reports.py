@@ -44,7 +44,8 @@ _APPLY = text(f"""
         SELECT r.provider_message_id FROM reported r LEFT JOIN current c USING (provider_message_id) WHERE c.id IS NULL
     )
 """)
-# What says which message of ours it means is evidence, where that message is unknown.
+# What says which message of ours it means is evidence, where that message is unknown, and tells the id of one that is
+# accepted because its link was opened.
 _PROVE = text(f"""
     WITH reported AS ({_REPORTED}), current AS (
         SELECT m.id, m.provider_message_id AS known_as, m.merchant_id, m.campaign_id, m.attempt_id, m.credits,
@@ -55,12 +56,24 @@ _PROVE = text(f"""
     ), proven AS (
         UPDATE messages m SET state = c.becomes, provider_message_id = c.provider_message_id, error = c.error,
                               finish_time = CASE WHEN c.becomes <> 'ACCEPTED' THEN c.time END
-        FROM current c WHERE m.id = c.id AND c.was = 'UNKNOWN'
+        FROM current c WHERE m.id = c.id AND c.known_as IS NULL AND c.was IN ('UNKNOWN', 'ACCEPTED')
     )
     SELECT c.id, c.provider_message_id, c.known_as, c.merchant_id, c.campaign_id, c.attempt_id, c.credits, c.was,
            c.becomes, a.hold_id
     FROM current c LEFT JOIN attempts a ON a.id = c.attempt_id
     ORDER BY c.id
+""")
+# A message whose link was opened was accepted, under an id that we do not know yet.
+_OPENED = text("""
+    WITH current AS (
+        SELECT id, state, campaign_id, attempt_id, credits FROM messages
+        WHERE id = :id AND merchant_id = :merchant_id
+        FOR UPDATE
+    ), proven AS (
+        UPDATE messages m SET state = 'ACCEPTED', link_open_time = :time
+        FROM current c WHERE m.id = c.id AND c.state = 'UNKNOWN'
+    )
+    SELECT c.*, a.hold_id FROM current c LEFT JOIN attempts a ON a.id = c.attempt_id
 """)
 # Of two reports of one message the better stays, and what either knows of our own id.
 _RANKED = f"ARRAY[{', '.join(repr(state) for state in RANKS)}]"
@@ -117,21 +130,36 @@ class ReportStatements(TallyStatements):
             if row.known_as == row.provider_message_id or row.was == "QUEUED":
                 continue
             done.add(row.provider_message_id)
-            if row.was == "EXPIRED" and row.known_as is None:
-                applied.late += 1
-            elif row.was != "UNKNOWN":
+            if row.known_as is not None or row.was not in ("UNKNOWN", "ACCEPTED", "EXPIRED"):
                 applied.contradicting += 1
-            else:
-                applied.moved["UNKNOWN", row.becomes] += 1
+            elif row.was == "EXPIRED":
+                applied.late += 1
+            elif row.was != row.becomes:
+                applied.moved[row.was, row.becomes] += 1
                 change = changes[str(row.merchant_id), str(row.campaign_id or "")]
-                change.add("unknown", -1)
+                change.add(row.was.lower(), -1)
                 change.add(row.becomes.lower(), 1)
-                change.captured += row.credits
-                settlements.setdefault(str(row.attempt_id), (row, Change()))[1].captured += row.credits
+                if row.was == "UNKNOWN":
+                    change.captured += row.credits
+                    settlements.setdefault(str(row.attempt_id), (row, Change()))[1].captured += row.credits
         for attempt_id, (first, change) in settlements.items():
             # A message is unknown once and proven once, so no two rounds of an attempt begin with the same one.
             await self.settle(f"{attempt_id}:evidence:{first.id}", str(first.merchant_id), str(first.hold_id), change)
         return [report for report in reports if report.provider_message_id not in done]
+
+    async def apply_open(self, merchant_id: str, message_id: int, time: datetime) -> str:
+        """Takes the opening of its link as evidence for a message; answers with the state that it had, empty where it
+        is not there (yet).
+        """
+        found = await self.connection.execute(_OPENED, {"id": message_id, "merchant_id": merchant_id, "time": time})
+        row = found.one_or_none()
+        if row is None:
+            return ""
+        if row.state == "UNKNOWN":
+            change = Change({"unknown": -1, "accepted": 1}, captured=row.credits)
+            await self.settle(f"{row.attempt_id}:evidence:{row.id}", merchant_id, str(row.hold_id), change)
+            await self.add_to_tally(merchant_id, str(row.campaign_id or ""), change)
+        return str(row.state)
 
     async def park(self, reports: Sequence[Report], lookup_after_seconds: float) -> None:
         """Keeps reports until their message comes."""

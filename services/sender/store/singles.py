@@ -14,7 +14,12 @@ from services.sender.store.messages import SHOWN
 from services.sender.tables import messages, metadata, singles
 
 # What it needs to be looked after: the row, and how its message stands.
-_CARE = (*singles.c, messages.c.state.label("message_state"), messages.c.provider_message_id)
+_CARE = (
+    *singles.c,
+    messages.c.state.label("message_state"),
+    messages.c.provider_message_id,
+    messages.c.link_open_time,
+)
 _ITS_MESSAGE = messages.c.id == singles.c.batch_id * (1 << 17)
 
 

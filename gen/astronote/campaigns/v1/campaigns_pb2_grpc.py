@@ -1003,7 +1003,8 @@ class LinksServiceServicer:
     """
 
     def ShowUnsubscribe(self, request, context):
-        """The page that asks whether to unsubscribe. Looking changes nothing. Refuses `LINK_NOT_FOUND`.
+        """The page that asks whether to unsubscribe. Looking withdraws nothing; it is said that the link was opened. Refuses
+        `LINK_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

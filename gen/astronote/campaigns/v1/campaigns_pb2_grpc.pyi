@@ -381,7 +381,9 @@ class LinksServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LinksServiceAsyncStub: ...
     ShowUnsubscribe: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ShowUnsubscribeRequest, _httpbody_pb2.HttpBody]
-    """The page that asks whether to unsubscribe. Looking changes nothing. Refuses `LINK_NOT_FOUND`."""
+    """The page that asks whether to unsubscribe. Looking withdraws nothing; it is said that the link was opened. Refuses
+    `LINK_NOT_FOUND`.
+    """
     Unsubscribe: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.UnsubscribeRequest, _httpbody_pb2.HttpBody]
     """Withdraws consent. Again is harmless. Refuses `LINK_NOT_FOUND`."""
     ResolveCode: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ResolveCodeRequest, _campaigns_pb2.ResolveCodeResponse]
@@ -395,7 +397,9 @@ class LinksServiceAsyncStub(LinksServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ShowUnsubscribe: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ShowUnsubscribeRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """The page that asks whether to unsubscribe. Looking changes nothing. Refuses `LINK_NOT_FOUND`."""
+    """The page that asks whether to unsubscribe. Looking withdraws nothing; it is said that the link was opened. Refuses
+    `LINK_NOT_FOUND`.
+    """
     Unsubscribe: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.UnsubscribeRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Withdraws consent. Again is harmless. Refuses `LINK_NOT_FOUND`."""
     ResolveCode: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ResolveCodeRequest, _campaigns_pb2.ResolveCodeResponse]  # type: ignore[assignment]
@@ -412,7 +416,9 @@ class LinksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _campaigns_pb2.ShowUnsubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """The page that asks whether to unsubscribe. Looking changes nothing. Refuses `LINK_NOT_FOUND`."""
+        """The page that asks whether to unsubscribe. Looking withdraws nothing; it is said that the link was opened. Refuses
+        `LINK_NOT_FOUND`.
+        """
 
     @_abc_1.abstractmethod
     def Unsubscribe(
