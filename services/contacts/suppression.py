@@ -3,6 +3,10 @@
 import hmac
 from base64 import urlsafe_b64decode
 
+# The source of what a START undoes.
+STOP, START = "STOP", "START"
+# The source of what the merchant says.
+MERCHANT = "merchant"
 HASH_BYTES = 16
 KEY_BYTES = 32
 

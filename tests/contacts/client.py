@@ -22,7 +22,10 @@ STUBS = {
     for method in service.methods
 }
 # How the services of the mesh call; everything else comes through the gateway.
-CALLERS = {"StreamAudience": "campaigns", "FilterTextable": "sender", "WithdrawConsent": "sender"}
+CALLERS = {
+    "StreamAudience": "campaigns",
+    **dict.fromkeys(("FilterTextable", "WithdrawConsent", "RestoreConsent"), "sender"),
+}
 ALL = Audience(all=True)
 
 

@@ -94,7 +94,10 @@ async def test_a_withdrawal_counts_once_and_everywhere(three: Client):
     found = await three.rows(
         "SELECT event, source, contact_id IS NULL FROM consents WHERE merchant_id = :merchant_id ORDER BY id"
     )
-    assert [tuple(row) for row in found[3:]] == [("WITHDRAWN", "STOP", False)]
+    assert [tuple(row) for row in found[3:]] == [
+        ("WITHDRAWN", "STOP", False),
+        ("WITHDRAWN", "unsubscribe link", False),
+    ]
 
 
 async def test_a_stranger_may_be_texted_unless_he_opted_out(three: Client):

@@ -1,12 +1,12 @@
 """The RPCs of the audiences: who may be texted, and who may not any more."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC
 from typing import Any
 
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from astronote.contacts.v1.audience_pb2 import Audience
-from astronote.contacts.v1.events_pb2 import ConsentWithdrawn
 from kit import caller
 from kit.store import Database
 from services.contacts import phones
@@ -22,8 +22,8 @@ from services.contacts.fields import ATTRIBUTE_NAME_LENGTH_MAX, TOO_LONG
 from services.contacts.search import CONTROL
 from services.contacts.store import ContactsStore
 from services.contacts.store.audiences import ATTRIBUTE, MERGE_FIELDS
-from services.contacts.store.consents import WITHDRAWN
-from services.contacts.suppression import PhoneHash
+from services.contacts.store.consents import GRANTED
+from services.contacts.suppression import MERCHANT, START, PhoneHash
 
 PAGE_SIZE_MAX = 10_000
 # A page that grows beyond this is sent as two; a message holds 16 MiB.
@@ -77,16 +77,32 @@ class Audiences(rpc.AudiencesServiceServicer):
             raise PhoneInvalid(field="phone")
         if len(request.source) > SOURCE_LENGTH_MAX or CONTROL.search(request.source):
             raise ContactInvalid(field="source", problem=TOO_LONG)
+        said_time = request.said_time.ToDatetime(tzinfo=UTC) if request.HasField("said_time") else None
         phone_hash = self._hashed(request.phone)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             # The contact first and the suppression second: see store/imports.py.
-            contact_id = await store.unsubscribe(request.phone)
-            changed = await store.suppress(phone_hash, request.source)
-            if changed:
-                await store.note_consent(WITHDRAWN, contact_id, phone_hash, request.source)
-                event = ConsentWithdrawn(merchant_id=store.merchant_id, phone=request.phone, source=request.source)
-                await store.emit(event)
+            person = await store.lock_phone(request.phone)
+            if person:
+                await store.update_contact(person.id, {"subscription": pb.Contact.UNSUBSCRIBED})
+            whom = (person.id if person else None, request.phone, phone_hash)
+            changed = await store.withdraw(*whom, request.source, said_time)
+            if changed and person and person.subscription == pb.Contact.UNSUBSCRIBED:
+                # Unsubscribed before, by the merchant: no START is to undo that.
+                await store.withdraw(*whom, MERCHANT)
         return pb.WithdrawConsentResponse(changed=changed)
+
+    async def RestoreConsent(self, request: pb.RestoreConsentRequest, context: Context) -> pb.RestoreConsentResponse:
+        if not phones.is_e164(request.phone):
+            raise PhoneInvalid(field="phone")
+        phone_hash = self._hashed(request.phone)
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            person = await store.lock_phone(request.phone)
+            changed = await store.lift_stop(phone_hash, request.said_time.ToDatetime(tzinfo=UTC))
+            if changed and person:
+                await store.update_contact(person.id, {"subscription": pb.Contact.SUBSCRIBED})
+            if changed:
+                await store.note_consent(GRANTED, person.id if person else None, phone_hash, START)
+        return pb.RestoreConsentResponse(changed=changed)
 
 
 def _bounded(rows: list[tuple[Any, ...]]) -> Iterator[pb.AudiencePage]:

@@ -10,17 +10,15 @@ from google.protobuf.empty_pb2 import Empty
 
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
-from astronote.contacts.v1.events_pb2 import ConsentWithdrawn
 from kit import caller, pages, rows
 from kit.store import Database
 from services.contacts import contact, export, fields, search
 from services.contacts.countries import Countries
 from services.contacts.errors import ContactInvalid, OptedOut
 from services.contacts.store import ContactsStore
-from services.contacts.store.consents import GRANTED, WITHDRAWN
-from services.contacts.suppression import PhoneHash
+from services.contacts.store.consents import GRANTED
+from services.contacts.suppression import MERCHANT, PhoneHash
 
-SOURCE = "merchant"
 EXPORT_PAGE_SIZE = 500
 Context = Any
 
@@ -38,9 +36,10 @@ class Contacts(rpc.ContactsServiceServicer):
                 values["subscription"] = pb.Contact.UNSUBSCRIBED
             created = await store.create_contact(values | _search(pb.Contact(), values))
             if created.subscription == pb.Contact.SUBSCRIBED:
-                await store.note_consent(GRANTED, created.id, values["phone_hash"], SOURCE)
-            else:
-                await self._withdraw(store, created)
+                await store.note_consent(GRANTED, created.id, values["phone_hash"], MERCHANT)
+            elif request.contact.subscription == pb.Contact.UNSUBSCRIBED:
+                # A merchant's own word that this person is not to be texted counts like the person's.
+                await store.withdraw(created.id, created.phone, values["phone_hash"], MERCHANT)
         return created
 
     async def GetContact(self, request: pb.GetContactRequest, context: Context) -> pb.Contact:
@@ -74,9 +73,9 @@ class Contacts(rpc.ContactsServiceServicer):
             changes = values | {"subscription": wanted} | _search(before, values)
             after = await store.update_contact(before.id, changes)
             if values.get("subscription") == pb.Contact.UNSUBSCRIBED:
-                await self._withdraw(store, after)
+                await store.withdraw(after.id, after.phone, phone_hash, MERCHANT)
             elif before.subscription != pb.Contact.SUBSCRIBED and after.subscription == pb.Contact.SUBSCRIBED:
-                await store.note_consent(GRANTED, after.id, phone_hash, SOURCE)
+                await store.note_consent(GRANTED, after.id, phone_hash, MERCHANT)
         return after
 
     async def DeleteContact(self, request: pb.DeleteContactRequest, context: Context) -> Empty:
@@ -93,13 +92,6 @@ class Contacts(rpc.ContactsServiceServicer):
                 if sheet.is_piece():
                     yield HttpBody(content_type=export.CONTENT_TYPE, data=sheet.taken())
         yield HttpBody(content_type=export.CONTENT_TYPE, data=sheet.taken())
-
-    async def _withdraw(self, store: ContactsStore, person: pb.Contact) -> None:
-        """A merchant's own word that this person is not to be texted counts like the person's."""
-        phone_hash = self._hashed(person.phone)
-        if await store.suppress(phone_hash, SOURCE):
-            await store.note_consent(WITHDRAWN, person.id, phone_hash, SOURCE)
-            await store.emit(ConsentWithdrawn(merchant_id=store.merchant_id, phone=person.phone, source=SOURCE))
 
     async def _values(self, person: pb.Contact, paths: tuple[str, ...] | list[str]) -> dict[str, Any]:
         """Column values of the named fields. Refuses `ContactInvalid`, `PhoneInvalid`, `AccountsUnavailable`."""

@@ -1,7 +1,6 @@
 """All SQL of contacts."""
 
 from services.contacts.store.audiences import AudienceStatements
-from services.contacts.store.consents import ConsentStatements
 from services.contacts.store.contacts import ContactStatements
 from services.contacts.store.imports import ImportStatements
 from services.contacts.store.suppressions import SuppressionStatements
@@ -11,7 +10,6 @@ class ContactsStore(
     ContactStatements,
     AudienceStatements,
     ImportStatements,
-    ConsentStatements,
     SuppressionStatements,
 ):
     """Every statement, in one transaction."""

@@ -70,16 +70,11 @@ class ContactStatements(Store):
         if not result.rowcount:
             raise ContactNotFound(id=id)
 
-    async def unsubscribe(self, phone: str) -> str | None:
-        """Takes the contact with this phone out of every audience; its id, where there is one."""
-        statement = (
-            update(contacts)
-            .where(contacts.c.merchant_id == self.merchant_id, contacts.c.phone == phone)
-            .values(subscription=Contact.UNSUBSCRIBED, update_time=func.now())
-            .returning(contacts.c.id)
-        )
-        contact_id: str | None = (await self.connection.execute(statement)).scalar_one_or_none()
-        return contact_id
+    async def lock_phone(self, phone: str) -> Contact | None:
+        """The contact with this phone, where there is one, which nobody else changes until this transaction ends."""
+        mine = (contacts.c.merchant_id == self.merchant_id, contacts.c.phone == phone)
+        row = (await self.connection.execute(select(*SHOWN).where(*mine).with_for_update())).one_or_none()
+        return None if row is None else rows.message(Contact, row)
 
     async def attribute_names(self) -> list[str]:
         """Of all contacts, sorted."""

@@ -80,7 +80,7 @@ SUPPRESS = """
 WITH suppressed AS (
     INSERT INTO suppressions (merchant_id, phone_hash, source)
     SELECT cast(:merchant_id AS uuid), phone_hash, 'import' FROM staged WHERE unsubscribed ORDER BY phone
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (merchant_id, phone_hash) DO UPDATE SET source = excluded.source WHERE suppressions.source = 'STOP'
     RETURNING phone_hash
 )
 INSERT INTO consents (merchant_id, contact_id, phone_hash, event, source, wording)

@@ -1,12 +1,19 @@
-"""Statements over the suppressions: phones that may not be texted, whether or not there is a contact."""
+"""Statements over the suppressions: phones that may not be texted, whether or not there is a contact.
+
+A START undoes a STOP and nothing else. So a suppression's source is STOP only as long as nothing but STOPs stand behind
+it: every other source takes a STOP's place, and none is ever replaced.
+"""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from kit.store import Store
+from astronote.contacts.v1.events_pb2 import ConsentWithdrawn
+from services.contacts.store.consents import WITHDRAWN, ConsentStatements
+from services.contacts.suppression import STOP
 from services.contacts.tables import suppressions
 
 OPTED_OUT = """
@@ -22,15 +29,40 @@ WHERE EXISTS (
 """
 
 
-class SuppressionStatements(Store):
+class SuppressionStatements(ConsentStatements):
     async def suppressed(self, phone_hash: bytes) -> bool:
         query = select(exists().where(*self._suppression(phone_hash)))
         return bool((await self.connection.execute(query)).scalar_one())
 
-    async def suppress(self, phone_hash: bytes, source: str) -> bool:
-        """False when the phone is suppressed already."""
+    async def withdraw(
+        self, contact_id: str | None, phone: str, phone_hash: bytes, source: str, said_time: datetime | None = None
+    ) -> bool:
+        """Suppresses a phone and tells the ledger and the mesh; false when it was suppressed already.
+
+        The contact, where there is one, is locked before (imports.py).
+        """
         row = {"merchant_id": self.merchant_id, "phone_hash": phone_hash, "source": source}
-        result = await self.connection.execute(insert(suppressions).values(row).on_conflict_do_nothing())
+        said = insert(suppressions).values(row | {"create_time": said_time or func.now()})
+        firmer = said.on_conflict_do_update(
+            index_elements=["merchant_id", "phone_hash"],
+            set_={
+                "source": said.excluded.source,
+                "create_time": func.greatest(suppressions.c.create_time, said.excluded.create_time),
+            },
+            where=suppressions.c.source == STOP,
+        )
+        is_new = (await self.connection.execute(firmer.returning(literal_column("xmax = 0")))).scalar_one_or_none()
+        # A STOP after a STOP says nothing new; another source after one does.
+        if is_new or (is_new is not None and source != STOP):
+            await self.note_consent(WITHDRAWN, contact_id, phone_hash, source)
+        if is_new:
+            await self.emit(ConsentWithdrawn(merchant_id=self.merchant_id, phone=phone, source=source))
+        return bool(is_new)
+
+    async def lift_stop(self, phone_hash: bytes, said_time: datetime) -> bool:
+        """Ends a suppression behind which there are STOPs only, all of them said before; false where there is none."""
+        stopped = (suppressions.c.source == STOP, suppressions.c.create_time <= said_time)
+        result = await self.connection.execute(delete(suppressions).where(*self._suppression(phone_hash), *stopped))
         return bool(result.rowcount)
 
     async def opted_out(self, phones: Sequence[str], hashes: Sequence[bytes]) -> list[str]:

@@ -718,19 +718,25 @@ class WithdrawConsentRequest(_message.Message):
 
     PHONE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    SAID_TIME_FIELD_NUMBER: _builtins.int
     phone: _builtins.str
     """E.164."""
     source: _builtins.str
-    """Such as `unsubscribe link` or `STOP`."""
+    """Such as `unsubscribe link` or `STOP`. What is said by `STOP` is undone by `RestoreConsent`, and nothing else is."""
+    @_builtins.property
+    def said_time(self) -> _timestamp_pb2.Timestamp:
+        """When the person said so; now where it is not set."""
+
     def __init__(
         self,
         *,
         phone: _builtins.str = ...,
         source: _builtins.str = ...,
+        said_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["said_time", b"said_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["phone", b"phone", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phone", b"phone", "said_time", b"said_time", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -755,3 +761,49 @@ class WithdrawConsentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WithdrawConsentResponse: _TypeAlias = WithdrawConsentResponse  # noqa: Y015
+
+@_typing.final
+class RestoreConsentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_FIELD_NUMBER: _builtins.int
+    SAID_TIME_FIELD_NUMBER: _builtins.int
+    phone: _builtins.str
+    """E.164."""
+    @_builtins.property
+    def said_time(self) -> _timestamp_pb2.Timestamp:
+        """When the person said so."""
+
+    def __init__(
+        self,
+        *,
+        phone: _builtins.str = ...,
+        said_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["said_time", b"said_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phone", b"phone", "said_time", b"said_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreConsentRequest: _TypeAlias = RestoreConsentRequest  # noqa: Y015
+
+@_typing.final
+class RestoreConsentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    changed: _builtins.bool
+    """False when there was nothing that a STOP had done."""
+    def __init__(
+        self,
+        *,
+        changed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreConsentResponse: _TypeAlias = RestoreConsentResponse  # noqa: Y015

@@ -528,6 +528,11 @@ class AudiencesServiceStub:
                 request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.WithdrawConsentRequest.SerializeToString,
                 response_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.WithdrawConsentResponse.FromString,
                 _registered_method=True)
+        self.RestoreConsent = channel.unary_unary(
+                '/astronote.contacts.v1.AudiencesService/RestoreConsent',
+                request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.RestoreConsentRequest.SerializeToString,
+                response_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.RestoreConsentResponse.FromString,
+                _registered_method=True)
 
 
 class AudiencesServiceServicer:
@@ -563,7 +568,16 @@ class AudiencesServiceServicer:
 
     def WithdrawConsent(self, request, context):
         """Withdraws a person's consent and suppresses the phone, whether or not the contact still exists. Again is harmless.
-        Emits `ConsentWithdrawn` the first time.
+        Emits `ConsentWithdrawn` the first time. Refuses `PHONE_INVALID`, `CONTACT_INVALID` (with the field).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreConsent(self, request, context):
+        """Undoes what the source `STOP` did: lifts the suppression, and subscribes the contact whom it unsubscribed. An
+        opt-out of any other source, before or after that STOP, stays; so does a STOP that was said later than this. Again
+        is harmless. Refuses `PHONE_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -591,6 +605,11 @@ def add_AudiencesServiceServicer_to_server(servicer, server):
                     servicer.WithdrawConsent,
                     request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.WithdrawConsentRequest.FromString,
                     response_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.WithdrawConsentResponse.SerializeToString,
+            ),
+            'RestoreConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreConsent,
+                    request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.RestoreConsentRequest.FromString,
+                    response_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.RestoreConsentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -702,6 +721,33 @@ class AudiencesService:
             '/astronote.contacts.v1.AudiencesService/WithdrawConsent',
             astronote_dot_contacts_dot_v1_dot_contacts__pb2.WithdrawConsentRequest.SerializeToString,
             astronote_dot_contacts_dot_v1_dot_contacts__pb2.WithdrawConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.contacts.v1.AudiencesService/RestoreConsent',
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.RestoreConsentRequest.SerializeToString,
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.RestoreConsentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -239,7 +239,12 @@ class AudiencesServiceStub:
     """
     WithdrawConsent: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.WithdrawConsentRequest, _contacts_pb2.WithdrawConsentResponse]
     """Withdraws a person's consent and suppresses the phone, whether or not the contact still exists. Again is harmless.
-    Emits `ConsentWithdrawn` the first time.
+    Emits `ConsentWithdrawn` the first time. Refuses `PHONE_INVALID`, `CONTACT_INVALID` (with the field).
+    """
+    RestoreConsent: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.RestoreConsentRequest, _contacts_pb2.RestoreConsentResponse]
+    """Undoes what the source `STOP` did: lifts the suppression, and subscribes the contact whom it unsubscribed. An
+    opt-out of any other source, before or after that STOP, stays; so does a STOP that was said later than this. Again
+    is harmless. Refuses `PHONE_INVALID`.
     """
 
 @_typing.type_check_only
@@ -263,7 +268,12 @@ class AudiencesServiceAsyncStub(AudiencesServiceStub):
     """
     WithdrawConsent: _aio.UnaryUnaryMultiCallable[_contacts_pb2.WithdrawConsentRequest, _contacts_pb2.WithdrawConsentResponse]  # type: ignore[assignment]
     """Withdraws a person's consent and suppresses the phone, whether or not the contact still exists. Again is harmless.
-    Emits `ConsentWithdrawn` the first time.
+    Emits `ConsentWithdrawn` the first time. Refuses `PHONE_INVALID`, `CONTACT_INVALID` (with the field).
+    """
+    RestoreConsent: _aio.UnaryUnaryMultiCallable[_contacts_pb2.RestoreConsentRequest, _contacts_pb2.RestoreConsentResponse]  # type: ignore[assignment]
+    """Undoes what the source `STOP` did: lifts the suppression, and subscribes the contact whom it unsubscribed. An
+    opt-out of any other source, before or after that STOP, stays; so does a STOP that was said later than this. Again
+    is harmless. Refuses `PHONE_INVALID`.
     """
 
 class AudiencesServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -308,7 +318,18 @@ class AudiencesServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_contacts_pb2.WithdrawConsentResponse, _abc.Awaitable[_contacts_pb2.WithdrawConsentResponse]]:
         """Withdraws a person's consent and suppresses the phone, whether or not the contact still exists. Again is harmless.
-        Emits `ConsentWithdrawn` the first time.
+        Emits `ConsentWithdrawn` the first time. Refuses `PHONE_INVALID`, `CONTACT_INVALID` (with the field).
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreConsent(
+        self,
+        request: _contacts_pb2.RestoreConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_contacts_pb2.RestoreConsentResponse, _abc.Awaitable[_contacts_pb2.RestoreConsentResponse]]:
+        """Undoes what the source `STOP` did: lifts the suppression, and subscribes the contact whom it unsubscribed. An
+        opt-out of any other source, before or after that STOP, stays; so does a STOP that was said later than this. Again
+        is harmless. Refuses `PHONE_INVALID`.
         """
 
 def add_AudiencesServiceServicer_to_server(servicer: AudiencesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
