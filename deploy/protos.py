@@ -17,7 +17,11 @@ from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
+from deploy import refusals
+
 PROTOS, GENERATED, RELEASED = Path("protos"), Path("gen"), Path("protos/released.binpb")
+# What an example of a field is, by its name: for the API's documentation.
+EXAMPLES = "examples.json"
 # The path of a file's package statement; the comment above it is what the package says of itself.
 PACKAGE = [2]
 
@@ -40,7 +44,11 @@ def generate(target: Path) -> int:
     target.mkdir(parents=True, exist_ok=True)
     outputs = [f"--{kind}={target}" for kind in ("python_out", "grpc_python_out")]
     outputs += [f"--{kind}=quiet:{target}" for kind in ("mypy_out", "mypy_grpc_out")]
-    return protoc(*outputs) or comments(target / "astronote" / "comments.json")
+    said = target / "astronote" / "comments.json"
+    if code := protoc(*outputs) or comments(said) or refusals.write(said, said.with_name("refusals.json")):
+        return code
+    shutil.copyfile(PROTOS / EXAMPLES, said.with_name(EXAMPLES))
+    return 0
 
 
 def comments(path: Path) -> int:

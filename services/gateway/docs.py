@@ -1,17 +1,19 @@
 """The document as one page for people: no script, nothing from elsewhere, readable on a phone."""
 
+import json
 import re
 from collections.abc import Iterable
 from html import escape
 from typing import Any
 
 Schema = dict[str, Any]
+JSON = "application/json"
 REFERENCE = "#/components/schemas/"
 ACCESS = {
     "public": "for everybody",
-    "merchant": "for merchants: Authorization: Bearer …",
-    "operator": "for operators: Authorization: Bearer …",
-    "webhook": "for providers: their secret or signature",
+    "merchant": "for merchants",
+    "operator": "for operators",
+    "webhook": "for providers",
 }
 STYLE = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8881;--accent:#0a6cbd}
@@ -22,9 +24,12 @@ h1{font-size:1.6rem;margin:.5rem 0}h2{margin:2.2rem 0 .5rem;font-size:1.25rem}
 h3{font-size:.85rem;margin:1rem 0 .25rem;text-transform:uppercase;letter-spacing:.04em;opacity:.75}
 a{color:var(--accent);text-decoration:none}nav{display:flex;flex-wrap:wrap;gap:.3rem .9rem}
 code{font:.9em ui-monospace,monospace;background:var(--soft);padding:.1em .25em;border-radius:4px}
+pre{font:.8rem/1.45 ui-monospace,monospace;background:var(--soft);padding:.6rem .75rem;border-radius:6px;margin:.4rem 0;
+overflow-x:auto;overflow-wrap:normal}
 details{border:1px solid var(--line);border-radius:8px;margin:.4rem 0}
 summary{cursor:pointer;padding:.55rem .75rem}
 details>div{padding:0 .75rem .75rem;border-top:1px solid var(--line)}
+details details,details details>div{border:0;margin:0}details details>summary{padding:.2rem 0}
 summary b{display:inline-block;min-width:4rem;font:600 .8rem ui-monospace,monospace;color:var(--accent)}
 summary code{background:none}summary span{display:block;font-size:.9rem;opacity:.8}
 dl{margin:0}dt{margin-top:.4rem}dd{margin:0 0 0 1rem;font-size:.95rem}
@@ -35,11 +40,16 @@ small{opacity:.75}p{margin:.5rem 0}ul{margin:.3rem 0;padding-left:1.2rem}
 def page(document: Schema) -> str:
     info, schemas = document["info"], document["components"]["schemas"]
     tags = document["tags"]
+    responses = document["components"]["responses"]
     operations = [
-        (verb, path, operation) for path, verbs in document["paths"].items() for verb, operation in verbs.items()
+        (verb, path, operation | {"responses": {status: _resolved(found, responses) for status, found in answers}})
+        for path, verbs in document["paths"].items()
+        for verb, operation in verbs.items()
+        for answers in [operation["responses"].items()]
     ]
     sections = [_section(tag, [found for found in operations if tag["name"] in found[2]["tags"]]) for tag in tags]
-    links = [_link(f"tag-{tag['name']}", tag["name"]) for tag in tags] + [_link("schemas", "Schemas")]
+    links = [_link(f"tag-{tag['name']}", tag["name"]) for tag in tags]
+    links += [_link("access", "Access"), _link("schemas", "Schemas")]
     return "".join([
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
@@ -48,6 +58,8 @@ def page(document: Schema) -> str:
         '<p>As a document for machines: <a href="/openapi.json">/openapi.json</a></p>',
         f"<nav>{''.join(links)}</nav>",
         *sections,
+        '<h2 id="access">Access</h2>',
+        *(_scheme(name, scheme) for name, scheme in document["components"]["securitySchemes"].items()),
         '<h2 id="schemas">Schemas</h2>',
         *(_component(name, schema) for name, schema in schemas.items()),
         "</body></html>",
@@ -65,19 +77,37 @@ def _operation(verb: str, path: str, operation: Schema) -> str:
         parts += ["<h3>Parameters</h3>", _parameters(operation["parameters"])]
     if "requestBody" in operation:
         parts += ["<h3>Body</h3>", _content(operation["requestBody"]["content"])]
-    success, answer = next(iter(operation["responses"].items()))
+    (success, answer), *refusals = operation["responses"].items()
     parts += [f"<h3>Answer {escape(success)}</h3>"]
     parts += [_words(answer["description"]) if answer["description"] != "Done." else "", _content(answer["content"])]
-    errors = ", ".join(code for code in operation["responses"] if code not in (success, "default"))
-    parts += [f"<p><small>Errors: {errors}</small></p>"]
+    parts += ["<h3>Refusals</h3>", *(_refusal(status, found) for status, found in refusals)]
     head = f"<b>{verb.upper()}</b><code>{escape(path)}</code><span>{_inline(operation['summary'])}</span>"
     name = escape(operation["operationId"])
     return f'<details id="{name}"><summary>{head}</summary><div>{"".join(parts)}</div></details>'
 
 
+def _resolved(response: Schema, responses: Schema) -> Schema:
+    found: Schema = responses[response["$ref"].rpartition("/")[2]] if "$ref" in response else response
+    return found
+
+
+def _refusal(status: str, response: Schema) -> str:
+    """The reasons of a status, folded away but for their names."""
+    reasons = " ".join(f"<code>{escape(reason)}</code>" for reason in response["content"][JSON].get("examples", ()))
+    words = _words(response["description"])
+    return f"<details><summary><small>{status}</small> {reasons}</summary><div>{words}</div></details>"
+
+
+def _scheme(name: str, scheme: Schema) -> str:
+    header = scheme.get("name") or f"Authorization: Bearer <{scheme['bearerFormat']}>"
+    return f'<p id="access-{escape(name)}"><code>{escape(header)}</code></p>{_words(scheme["description"])}'
+
+
 def _bounds(operation: Schema) -> Iterable[str]:
     yield operation["operationId"]
     yield ACCESS[operation["x-access"]]
+    if schemes := [name for each in operation["security"] for name in each]:
+        yield f"with {' or '.join(schemes)}"
     yield f"within {operation['x-timeout-seconds']:g} s"
     if bytes_max := operation.get("x-body-bytes-max"):
         yield f"body up to {bytes_max / 1024 / 1024:g} MiB"
@@ -93,9 +123,14 @@ def _parameters(parameters: list[Schema]) -> str:
 
 def _content(content: Schema) -> str:
     kind, found = next(iter(content.items()))
-    schema = found["schema"]
+    schema = found.get("x-event-schema") or found["schema"]
     inside = _properties(schema) if "properties" in schema else f"<p>{_type(schema)}</p>"
-    return f"<p><small>{escape(kind)}</small></p>{inside}"
+    return f"<p><small>{escape(kind)}</small></p>{inside}{_example(found['example']) if 'example' in found else ''}"
+
+
+def _example(value: Any) -> str:
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    return f"<pre>{escape(shown)}</pre>"
 
 
 def _component(name: str, schema: Schema) -> str:

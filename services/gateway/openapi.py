@@ -1,14 +1,17 @@
 """The OpenAPI 3.1 document, made from the same contracts as the routes."""
 
+import json
 from collections.abc import Iterable, Sequence
 
 from google.api.field_behavior_pb2 import REQUIRED
 from google.protobuf.descriptor import ServiceDescriptor
 
 from services.gateway.binding import Binding
-from services.gateway.contracts import REQUEST_ID, UPDATE_MASK, cookies
+from services.gateway.contracts import REQUEST_ID, UPDATE_MASK, Method, cookies
+from services.gateway.examples import Examples
 from services.gateway.parameters import Parameter, shown_name
 from services.gateway.problem import HTTP
+from services.gateway.refusals import Refusals
 from services.gateway.routes import VARIABLE, Route
 from services.gateway.schemas import Comments, Schema, Schemas, behavior
 from services.gateway.settings import Settings
@@ -41,19 +44,52 @@ ERROR: Schema = {
         }
     },
 }
-REFUSALS = {
-    "400": "Malformed, or not possible in this state.",
-    "401": "No valid access token.",
-    "403": "Not allowed.",
-    "404": "No such thing.",
-    "409": "In conflict with what is there.",
-    "413": "The body is too long.",
-    "415": "The body is not JSON.",
-    "429": "Too many requests.",
-    "503": "A service is away; try again.",
-    "default": "Any other refusal, in the same shape.",
+SECURITY: Schema = {
+    "accessToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The `accessToken` of a login, good for its `expiresIn` seconds; `Refresh` trades the refresh"
+        " token for the next.",
+    },
+    "apiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "ar_live_…",
+        "description": "For a merchant's own programs: `Authorization: Bearer ar_live_…`, made by `CreateApiKey`. The"
+        " scope READ opens what changes nothing, WRITE all else.",
+    },
+    "operatorToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The `accessToken` of `LoginOperator`. It opens `/v1/admin` and nothing of a merchant's.",
+    },
+    "webhookSecret": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Webhook-Secret",
+        "description": "A provider's callback: the secret that it was registered with. Two are good while one is"
+        " being replaced.",
+    },
+    "webhookSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Webhook-Signature",
+        "description": "A provider's callback: HMAC-SHA256 of the raw body, where the provider signs.",
+    },
+    "stripeSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Stripe-Signature",
+        "description": "Stripe's callback: its signature over the raw body, good for some minutes.",
+    },
 }
-BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+OPENED_BY = {
+    "merchant": ("accessToken", "apiKey"),
+    "operator": ("operatorToken",),
+    "webhook": ("webhookSecret", "webhookSignature", "stripeSignature"),
+}
 EVENTS = "One event for each of these: `data: {json}`. A failure on the way is an `error` event with an `Error`."
 
 
@@ -74,11 +110,9 @@ def document(routes: Sequence[Route], settings: Settings) -> Schema:
         "paths": paths,
         "components": {
             "schemas": {**dict(sorted(operations.schemas.components.items())), "Error": ERROR},
-            "responses": {
-                status: {"description": words, "content": {"application/json": {"schema": _ref("schemas", "Error")}}}
-                for status, words in REFUSALS.items()
-            },
-            "securitySchemes": {"accessToken": BEARER},
+            "responses": dict(sorted(operations.refusals.components.items())),
+            "examples": dict(sorted(operations.refusals.examples.items())),
+            "securitySchemes": SECURITY,
         },
     }
 
@@ -91,8 +125,9 @@ class Operations:
     """Routes as OpenAPI's operations."""
 
     def __init__(self, schemas: Schemas, comments: Comments, settings: Settings) -> None:
-        self.schemas = schemas
+        self.schemas, self.refusals = schemas, Refusals()
         self._comments, self._settings = comments, settings
+        self._examples = Examples(comments)
         self._ids: set[str] = set()
 
     def of(self, binding: Binding) -> Schema:
@@ -103,7 +138,7 @@ class Operations:
             "tags": [tag(method.descriptor.containing_service)],
             "summary": " ".join(words.split("\n\n")[0].split()).partition(". ")[0].rstrip("."),
             "description": words,
-            "security": [{"accessToken": []}] if method.role in ("merchant", "operator") else [],
+            "security": self._security(binding),
             "x-access": method.role,
             "x-timeout-seconds": method.limits.timeout_seconds or self._settings.timeout_seconds,
             "parameters": list(self._parameters(binding)),
@@ -113,6 +148,12 @@ class Operations:
             operation["requestBody"] = self._body(binding)
             operation["x-body-bytes-max"] = method.limits.body_bytes_max or self._settings.body_bytes_max
         return operation
+
+    def _security(self, binding: Binding) -> list[Schema]:
+        """Any one of these opens it."""
+        schemes = OPENED_BY.get(binding.method.role, ())
+        no_program = self.refusals.takes_no_program(binding)
+        return [{scheme: []} for scheme in schemes if not (no_program and scheme == "apiKey")]
 
     def _id(self, name: str) -> str:
         """A second binding of a method is told apart by a number."""
@@ -124,17 +165,17 @@ class Operations:
 
     def _parameters(self, binding: Binding) -> Iterable[Schema]:
         for leaf, _ in binding.variables:
-            name = _variable(binding, leaf.name)
-            yield {"name": name, "in": "path", "required": True, "schema": self._text(leaf)}
+            found = {"name": _variable(binding, leaf.name), "in": "path", "required": True, "schema": self._text(leaf)}
+            yield found | self._example(leaf)
         for leaf in binding.parameters:
             name = shown_name(binding.method.input, leaf.names)
-            found: Schema = {"name": name, "in": "query", "schema": self._text(leaf)}
+            found = {"name": name, "in": "query", "schema": self._text(leaf)}
             if words := self._comments.of(leaf.field.full_name):
                 found["description"] = words
             if leaf.name == UPDATE_MASK:
                 found["description"] = "The fields to change; those that the body names where there is no mask."
             if REQUIRED in behavior(leaf.field):
-                found["required"] = True
+                found |= {"required": True, **self._example(leaf)}
             yield found
         if binding.method.takes_request_id:
             schema = {"type": "string", "minLength": 1, "maxLength": 200}
@@ -143,6 +184,10 @@ class Operations:
         for field, cookie in binding.cookies:
             words = f"Fills `{field}` where the body leaves it empty."
             yield {"name": cookie.name, "in": "cookie", "schema": {"type": "string"}, "description": words}
+
+    def _example(self, leaf: Parameter) -> Schema:
+        value = self._examples.field(leaf.field)
+        return {} if value is None else {"example": value}
 
     def _text(self, leaf: Parameter) -> Schema:
         schema = dict(self.schemas.field(leaf.field))
@@ -155,16 +200,17 @@ class Operations:
         if binding.takes_file:
             file: Schema = {"schema": {"type": "string", "format": "binary"}}
             return {"content": {"*/*": file}, "required": True}
+        without = {leaf.name for leaf, _ in binding.variables}
         if binding.fills_mask:
             schema, required = self.schemas.message(binding.body, partial=True), True
         else:
-            without = {leaf.name for leaf, _ in binding.variables}
             optional = {REQUEST_ID, *(field for field, _ in binding.cookies)}
             schema = self.schemas.body(binding.body, without=without, optional=optional)
             required = any(
                 REQUIRED in behavior(field) and field.name not in without | optional for field in binding.body.fields
             )
-        return {"content": {"application/json": {"schema": schema}}, "required": required}
+        content = {"schema": schema, "example": self._examples.request(binding.body, without)}
+        return {"content": {"application/json": content}, "required": required}
 
     def _responses(self, binding: Binding) -> Schema:
         method = binding.method
@@ -172,31 +218,21 @@ class Operations:
         if method.answers_file:
             success["content"] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
         elif method.answers_stream:
-            success["content"] = {"text/event-stream": {"schema": self.schemas.message(method.output)}}
+            success["content"] = {"text/event-stream": self._events(method)}
             success["description"] = EVENTS
         else:
-            success["content"] = {"application/json": {"schema": self.schemas.message(method.output)}}
+            content = {"schema": self.schemas.message(method.output), "example": self._examples.answer(method)}
+            success["content"] = {"application/json": content}
         if bound := cookies(method.output):
             names = ", ".join(f"`{cookie.name}`" for _, cookie in bound)
             schema = {"type": "string", "description": f"Sets {names}: HttpOnly, Secure, SameSite=Strict."}
             success["headers"] = {"Set-Cookie": {"schema": schema}}
-        refused = {status: _ref("responses", status) for status in self._refusals(binding)}
-        return {str(method.success_status): success, **refused, "default": _ref("responses", "default")}
+        return {str(method.success_status): success, **self.refusals.responses(binding)}
 
-    def _refusals(self, binding: Binding) -> Iterable[str]:
-        """What the gateway may answer by itself; what the service refuses stands in the description."""
-        yield "400"
-        if binding.method.role in ("merchant", "operator"):
-            yield "401"
-        if binding.method.role == "operator":
-            yield "403"
-        if binding.variables:
-            yield "404"
-        if binding.body is not None:
-            yield "413"
-        if binding.body is not None and not binding.takes_file:
-            yield "415"
-        yield "503"
+    def _events(self, method: Method) -> Schema:
+        """A stream is a text to OpenAPI 3.1; what each event holds stands beside it."""
+        example = f"data: {json.dumps(self._examples.answer(method), ensure_ascii=False)}\n\n"
+        return {"schema": {"type": "string"}, "x-event-schema": self.schemas.message(method.output), "example": example}
 
 
 def _path(binding: Binding) -> str:
@@ -206,7 +242,3 @@ def _path(binding: Binding) -> str:
 def _variable(binding: Binding, name: str) -> str:
     """A path's variable, named like the field that it fills."""
     return binding.shown(name.split("."))
-
-
-def _ref(kind: str, name: str) -> Schema:
-    return {"$ref": f"#/components/{kind}/{name}"}

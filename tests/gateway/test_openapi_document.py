@@ -1,11 +1,16 @@
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from services.gateway import contracts, routes
+from services.gateway.binding import Binding
+from services.gateway.decoder import decoder
 from services.gateway.schemas import Comments
 
 
@@ -37,7 +42,10 @@ async def test_every_route_is_in_it(document: dict[str, Any]) -> None:
 async def test_it_says_what_the_contract_says(document: dict[str, Any]) -> None:
     found = operations(document)
     get, patch, send = found["GetContact"], found["UpdateContact"], found["SendCampaign"]
-    assert get["security"] == [{"accessToken": []}]
+    assert get["security"] == [{"accessToken": []}, {"apiKey": []}]
+    assert found["CreateApiKey"]["security"] == [{"accessToken": []}]
+    assert found["GrantCredits"]["security"] == [{"operatorToken": []}]
+    assert {"webhookSecret": []} in found["ReceiveDeliveryReports"]["security"]
     assert "CONTACT_NOT_FOUND" in get["description"]
     assert found["Login"]["security"] == []
     assert patch["parameters"][0]["name"] == "id"
@@ -53,6 +61,74 @@ async def test_it_says_what_the_contract_says(document: dict[str, Any]) -> None:
     assert "202" in found["ReceiveDeliveryReports"]["responses"]
     assert found["Refresh"]["parameters"][0]["in"] == "cookie"
     assert not found["Refresh"]["requestBody"]["required"]
+
+
+def refusals(document: dict[str, Any], operation: dict[str, Any]) -> dict[str, set[str]]:
+    """The reasons of an operation, by status."""
+    found = {}
+    for status, answer in operation["responses"].items():
+        if "$ref" in answer:
+            resolved = document["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+            found[status] = set(resolved["content"]["application/json"].get("examples", ()))
+    return found
+
+
+async def test_what_a_method_refuses_stands_under_its_status(document: dict[str, Any]) -> None:
+    found = operations(document)
+    create, patch = refusals(document, found["CreateContact"]), refusals(document, found["UpdateContact"])
+    assert "PHONE_TAKEN" in create["409"]
+    assert {"PHONE_INVALID", "FIELD_REQUIRED", "JSON_INVALID"} <= create["400"]
+    # "What `CreateContact` refuses" is refused there as well.
+    assert "PHONE_TAKEN" in patch["409"]
+    assert "CONTACT_NOT_FOUND" in patch["404"]
+    assert "LOGIN_LOCKED" in refusals(document, found["Login"])["429"]
+    assert "401" not in refusals(document, found["Register"])
+    assert "PAGE_TOKEN_INVALID" in refusals(document, found["ListContacts"])["400"]
+    for name, operation in found.items():
+        reasons = set().union(*refusals(document, operation).values())
+        for sentence in re.findall(r"Refuses([^.]*)\.", operation["description"]):
+            assert set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", sentence)) <= reasons, name
+
+
+def contents(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every JSON body, request or answer, by the operation's name."""
+    for name, operation in operations(document).items():
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for body in bodies:
+            if found := body.get("content", {}).get("application/json"):
+                yield name, found
+
+
+async def test_examples_are_what_their_schemas_say(document: dict[str, Any]) -> None:
+    validated = 0
+    for name, content in contents(document):
+        schema = {**content["schema"], "components": document["components"], "unevaluatedProperties": False}
+        wrong = [error.message for error in Draft202012Validator(schema).iter_errors(content["example"])]
+        assert wrong == [], name
+        validated += 1
+    assert validated > 40
+    error = {"$ref": "#/components/schemas/Error", "components": document["components"]}
+    for name, example in document["components"]["examples"].items():
+        assert Draft202012Validator(error).is_valid(example["value"]), name
+
+
+async def test_examples_are_what_the_gateway_takes(document: dict[str, Any]) -> None:
+    found = operations(document)
+    for file in contracts.files():
+        for method in contracts.methods(file):
+            for binding in map(Binding, routes.of(method)):
+                content = found[method.name].get("requestBody", {}).get("content", {}).get("application/json")
+                if content and binding.body is not None:
+                    decoder(binding.body)(content["example"], 0)
+
+
+async def test_what_is_required_has_an_example(document: dict[str, Any]) -> None:
+    """Otherwise say one in the field's comment (such as `…`), or in protos/examples.json."""
+    for name, content in contents(document):
+        schema = content["schema"]
+        if "$ref" in schema:
+            schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert set(schema.get("required", ())) <= set(content["example"]), name
 
 
 async def test_every_public_method_is_described(document: dict[str, Any]) -> None:
