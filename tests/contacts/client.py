@@ -112,3 +112,12 @@ async def refused(call: Awaitable[Any]) -> tuple[str, dict[str, str]]:
 
 async def reason(call: Awaitable[Any]) -> str:
     return (await refused(call))[0]
+
+
+def numbers(count: int, begin: int = 0) -> str:
+    return "".join(f"+3069{number:08}\n" for number in range(begin, begin + count))
+
+
+def books(file: pb.Import) -> tuple[int, int, int, int, int]:
+    assert file.received == file.created + file.updated + file.skipped + file.rejected
+    return file.received, file.created, file.updated, file.skipped, file.rejected

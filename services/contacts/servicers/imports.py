@@ -32,13 +32,13 @@ class Imports(rpc.ImportsServiceServicer):
         if first is None:
             raise ImportEmpty(field="body")
         parameters = _parameters(first)
-        id = str(uuid.uuid4())
+        id, stored = str(uuid.uuid4()), None
         try:
             stored = await self._store(id, parameters, first, request)
-        except BaseException:
-            # Also when the caller went away. Where this process dies here, the sweeper does it.
-            await asyncio.shield(self._discard(id))
-            raise
+        finally:
+            if stored is None:
+                # Also when the caller went away. Where this process dies here, the sweeper does it.
+                await asyncio.shield(self._discard(id))
         self._stored.set()
         return await self._finished(stored)
 
