@@ -20,7 +20,9 @@ from astronote.accounts.v1.accounts_pb2_grpc import AuthServiceStub
 from astronote.campaigns.v1 import campaigns_pb2 as campaigns
 from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub, TemplatesServiceStub
 from astronote.contacts.v1 import contacts_pb2 as contacts
+from astronote.contacts.v1 import lists_pb2 as lists
 from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub, ImportsServiceStub
+from astronote.contacts.v1.lists_pb2_grpc import ListsServiceStub
 from astronote.options.v1.options_pb2 import Access, access
 from astronote.sender.v1 import sender_pb2 as sender
 from astronote.sender.v1.sender_pb2_grpc import MessagesServiceStub
@@ -67,6 +69,11 @@ async def populate(mesh: TestMesh) -> Victim:
     contact = await ContactsServiceStub(book.channel).CreateContact(
         contacts.CreateContactRequest(contact=person), **as_victim
     )
+    kept = await ListsServiceStub(book.channel).CreateList(
+        lists.CreateListRequest(list=lists.List(name=CANARY)), **as_victim
+    )
+    joined = lists.AddListContactsRequest(id=kept.id, contact_ids=[contact.id])
+    await ListsServiceStub(book.channel).AddListContacts(joined, **as_victim)
     done = await ImportsServiceStub(book.channel).ImportContacts(upload(), **as_victim)
     shop = await mesh.service("campaigns")
     as_victim = {"metadata": shop.metadata(merchant_id, "merchant"), "timeout": 20}
@@ -85,7 +92,7 @@ async def populate(mesh: TestMesh) -> Victim:
         await asyncio.sleep(0.05)
     # Nothing moves by itself from here on: no report will come.
     message = await sent_message(mesh, merchant_id)
-    ids = [contact.id, done.id, template.id, *(each.id for each in made), merchant_id]
+    ids = [contact.id, kept.id, done.id, template.id, *(each.id for each in made), merchant_id]
     return Victim(merchant_id, ids, [message.id, message.id >> 17])
 
 
@@ -143,8 +150,8 @@ def fill(message: Message, id: str, number: int) -> None:
     """Ids everywhere that an id may stand, and something sensible everywhere else."""
     for field in message.DESCRIPTOR.fields:
         if field.is_repeated:
-            if field.name in ("batch_ids", "phones"):
-                getattr(message, field.name).append(number if field.name == "batch_ids" else PHONE)
+            if value := {"batch_ids": number, "phones": PHONE, "contact_ids": id, "list_ids": id}.get(field.name):
+                getattr(message, field.name).append(value)
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             if field.message_type.full_name.startswith("astronote."):
                 fill(getattr(message, field.name), id, number)

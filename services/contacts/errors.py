@@ -19,6 +19,22 @@ class ContactInvalid(InvalidArgument):
     """A field of the contact is too long or not of its form."""
 
 
+class TooManyContacts(InvalidArgument):
+    """There are too many contacts in one call."""
+
+
+class ListNotFound(NotFound):
+    """The merchant has no such list."""
+
+
+class ListInvalid(InvalidArgument):
+    """A field of the list is empty, too long or not of its form."""
+
+
+class ListNameTaken(AlreadyExists):
+    """The merchant already has a list of this name."""
+
+
 class OptedOut(FailedPrecondition):
     """The person opted out; a merchant can't undo that."""
 

@@ -75,6 +75,28 @@ consents = Table(
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
+lists = Table(
+    "lists",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("id", Uuid(as_uuid=False), primary_key=True, server_default=func.gen_random_uuid()),
+    Column("name", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("update_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("merchant_id", "name", name="lists_name_key"),
+)
+
+# Who is on a list. No foreign keys: at a million rows their checks cost more than the rows; both ends are locked by
+# whoever adds, and whoever removes an end removes these.
+list_contacts = Table(
+    "list_contacts",
+    metadata,
+    Column("list_id", Uuid(as_uuid=False), primary_key=True),
+    Column("contact_id", Uuid(as_uuid=False), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Index("list_contacts_contact_id_idx", "contact_id"),
+)
+
 imports = Table(
     "imports",
     metadata,

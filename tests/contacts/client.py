@@ -1,24 +1,34 @@
 """A client of contacts, as the tests speak to it."""
 
 import asyncio
+import importlib
+import pkgutil
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Any
 
 import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from sqlalchemy import text
 
+import astronote.contacts.v1
 from astronote.contacts.v1 import contacts_pb2 as pb
-from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from astronote.contacts.v1.audience_pb2 import Audience
 from services.contacts.store import ContactsStore
 
-STUBS = {
-    method.name: getattr(rpc, f"{service.name}Stub")
-    for service in pb.DESCRIPTOR.services_by_name.values()
+CONTRACTS = [f"astronote.contacts.v1.{path.name}" for path in pkgutil.iter_modules(astronote.contacts.v1.__path__)]
+# The stub and the request of every method, whichever file it stands in.
+METHODS = {
+    method.name: (
+        getattr(importlib.import_module(f"{contract}_grpc"), f"{service.name}Stub"),
+        GetMessageClass(method.input_type),
+    )
+    for contract in CONTRACTS
+    if contract.endswith("_pb2")
+    for service in importlib.import_module(contract).DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
 # How the services of the mesh call; everything else comes through the gateway.
@@ -36,16 +46,16 @@ class Client:
         self.mesh, self.merchant_id = mesh, merchant_id
 
     async def __call__(self, method: str, caller: str = "", **fields: Any) -> Any:
-        return await (await self.call(method, getattr(pb, f"{method}Request")(**fields), caller))
+        return await (await self.call(method, METHODS[method][1](**fields), caller))
 
     async def stream(self, method: str, **fields: Any) -> list[Any]:
-        return [answer async for answer in await self.call(method, getattr(pb, f"{method}Request")(**fields))]
+        return [answer async for answer in await self.call(method, METHODS[method][1](**fields))]
 
     async def call(self, method: str, request: Any, caller: str = "") -> Any:
         caller = caller or CALLERS.get(method, "gateway")
         peer = await self.mesh.service("contacts", caller=caller)
         metadata = peer.metadata(self.merchant_id, role="merchant" if caller == "gateway" else "service")
-        return getattr(STUBS[method](peer.channel), method)(request, metadata=metadata, timeout=60)
+        return getattr(METHODS[method][0](peer.channel), method)(request, metadata=metadata, timeout=60)
 
     async def create(self, phone: str, **fields: Any) -> pb.Contact:
         return await self("CreateContact", contact=pb.Contact(phone=phone, **fields))

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import UUID
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
@@ -17,6 +16,7 @@ from services.contacts.countries import Countries
 from services.contacts.errors import ContactInvalid, OptedOut
 from services.contacts.store import ContactsStore
 from services.contacts.store.consents import GRANTED
+from services.contacts.store.contacts import Filter
 from services.contacts.suppression import MERCHANT, PhoneHash
 
 EXPORT_PAGE_SIZE = 500
@@ -48,14 +48,17 @@ class Contacts(rpc.ContactsServiceServicer):
 
     async def ListContacts(self, request: pb.ListContactsRequest, context: Context) -> pb.ListContactsResponse:
         limit = pages.size(request.page_size)
-        after = pages.after(request.page_token, lambda token: str(UUID(token)))
+        after = pages.after(request.page_token, pages.uuid)
         if request.subscription not in pb.Contact.Subscription.values():
             raise ContactInvalid(field="subscription", problem=fields.INVALID)
         if search.CONTROL.search(request.tag):
             raise ContactInvalid(field="tag", problem=fields.INVALID)
         patterns = search.patterns(request.q) if request.q else []
+        chosen = Filter(patterns, request.subscription, request.tag, request.list_id)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            found = await store.contact_page(after, limit, patterns, request.subscription, request.tag)
+            if request.list_id:
+                await store.check_list(request.list_id)
+            found = await store.contact_page(after, limit, chosen)
         token = pages.token(found, limit, lambda item: item.id)
         return pb.ListContactsResponse(contacts=found, next_page_token=token)
 

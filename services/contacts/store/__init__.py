@@ -3,6 +3,7 @@
 from services.contacts.store.audiences import AudienceStatements
 from services.contacts.store.contacts import ContactStatements
 from services.contacts.store.imports import ImportStatements
+from services.contacts.store.lists import ListStatements
 from services.contacts.store.suppressions import SuppressionStatements
 
 
@@ -10,6 +11,7 @@ class ContactsStore(
     ContactStatements,
     AudienceStatements,
     ImportStatements,
+    ListStatements,
     SuppressionStatements,
 ):
     """Every statement, in one transaction."""

@@ -1,7 +1,8 @@
 """Statements over the book."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
@@ -12,9 +13,19 @@ from astronote.contacts.v1.contacts_pb2 import Contact
 from kit import rows
 from kit.store import Database, Store
 from services.contacts.errors import ContactNotFound, PhoneTaken
-from services.contacts.tables import contacts, metadata
+from services.contacts.tables import contacts, list_contacts, metadata
 
 SHOWN = rows.columns(Contact, contacts)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which contacts a page shows; what is empty lets everybody through. `patterns` are those of search.py."""
+
+    patterns: Sequence[str] = ()
+    subscription: int = 0
+    tag: str = ""
+    list_id: str = ""
 
 
 class ContactStatements(Store):
@@ -45,18 +56,23 @@ class ContactStatements(Store):
         query = select(*SHOWN).where(*self._contact(id)).with_for_update()
         return self._found(await self.connection.execute(query), id)
 
-    async def contact_page(
-        self, after: str | None, limit: int, patterns: list[str], subscription: int, tag: str
-    ) -> list[Contact]:
+    async def contact_page(self, after: str | None, limit: int, chosen: Filter) -> list[Contact]:
         """In the order of their ids."""
         query = self._book().order_by(contacts.c.id).limit(limit)
-        query = query.where(*(contacts.c.search.like(pattern) for pattern in patterns))
+        query = query.where(*(contacts.c.search.like(pattern) for pattern in chosen.patterns))
         if after:
             query = query.where(contacts.c.id > after)
-        if subscription:
-            query = query.where(contacts.c.subscription == subscription)
-        if tag:
-            query = query.where(contacts.c.tags.contains([tag]))
+        if chosen.subscription:
+            query = query.where(contacts.c.subscription == chosen.subscription)
+        if chosen.tag:
+            query = query.where(contacts.c.tags.contains([chosen.tag]))
+        if chosen.list_id:
+            listed = select(list_contacts.c.contact_id).where(
+                list_contacts.c.list_id == chosen.list_id,
+                list_contacts.c.contact_id == contacts.c.id,
+                list_contacts.c.merchant_id == self.merchant_id,
+            )
+            query = query.where(listed.exists())
         return [rows.message(Contact, row) for row in await self.connection.execute(query)]
 
     async def update_contact(self, id: str, values: dict[str, Any]) -> Contact:
@@ -69,6 +85,8 @@ class ContactStatements(Store):
         result = await self.connection.execute(delete(contacts).where(*self._contact(id)))
         if not result.rowcount:
             raise ContactNotFound(id=id)
+        on_lists = (list_contacts.c.contact_id == id, list_contacts.c.merchant_id == self.merchant_id)
+        await self.connection.execute(delete(list_contacts).where(*on_lists))
 
     async def lock_phone(self, phone: str) -> Contact | None:
         """The contact with this phone, where there is one, which nobody else changes until this transaction ends."""
@@ -92,7 +110,7 @@ class ContactStatements(Store):
         return select(*SHOWN).where(contacts.c.merchant_id == self.merchant_id)
 
     def _contact(self, id: str) -> tuple[Any, ...]:
-        return contacts.c.merchant_id == self.merchant_id, contacts.c.id == _uuid(id)
+        return contacts.c.merchant_id == self.merchant_id, contacts.c.id == rows.uuid(id, ContactNotFound)
 
     async def _written(self, statement: Any, values: dict[str, Any], id: str = "") -> Contact:
         try:
@@ -108,11 +126,3 @@ class ContactStatements(Store):
         if row is None:
             raise ContactNotFound(id=id)
         return rows.message(Contact, row)
-
-
-def _uuid(id: str) -> str:
-    """What is no UUID is nobody's id."""
-    try:
-        return str(UUID(id))
-    except ValueError as error:
-        raise ContactNotFound(id=id[:40]) from error

@@ -6,7 +6,6 @@ each other in a circle.
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
-from uuid import UUID
 
 import psycopg
 from sqlalchemy import RowMapping, delete, func, insert, select, text, update
@@ -136,7 +135,9 @@ class ImportStatements(Store):
 
     async def import_by_id(self, id: str) -> Import:
         """Refuses `ImportNotFound`."""
-        query = select(*SHOWN).where(imports.c.id == _uuid(id), imports.c.merchant_id == self.merchant_id)
+        query = select(*SHOWN).where(
+            imports.c.id == rows.uuid(id, ImportNotFound), imports.c.merchant_id == self.merchant_id
+        )
         row = (await self.connection.execute(query)).one_or_none()
         if row is None:
             raise ImportNotFound(id=id)
@@ -245,11 +246,3 @@ class ImportStatements(Store):
 
 def _in(seconds: int) -> Any:
     return func.now() + text(f"interval '{seconds} seconds'")
-
-
-def _uuid(id: str) -> str:
-    """What is no UUID is nobody's id."""
-    try:
-        return str(UUID(id))
-    except ValueError as error:
-        raise ImportNotFound(id=id[:40]) from error

@@ -90,7 +90,7 @@ class ContactsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListContacts(self, request, context):
-        """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`.
+        """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`, `LIST_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

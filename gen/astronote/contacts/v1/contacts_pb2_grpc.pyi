@@ -43,7 +43,7 @@ class ContactsServiceStub:
     GetContact: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.GetContactRequest, _contacts_pb2.Contact]
     """Returns one contact. Refuses `CONTACT_NOT_FOUND`."""
     ListContacts: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.ListContactsRequest, _contacts_pb2.ListContactsResponse]
-    """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`."""
+    """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`, `LIST_NOT_FOUND`."""
     UpdateContact: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.UpdateContactRequest, _contacts_pb2.Contact]
     """Changes the fields that the mask names. `subscription: UNSUBSCRIBED` withdraws consent and suppresses the phone.
 
@@ -68,7 +68,7 @@ class ContactsServiceAsyncStub(ContactsServiceStub):
     GetContact: _aio.UnaryUnaryMultiCallable[_contacts_pb2.GetContactRequest, _contacts_pb2.Contact]  # type: ignore[assignment]
     """Returns one contact. Refuses `CONTACT_NOT_FOUND`."""
     ListContacts: _aio.UnaryUnaryMultiCallable[_contacts_pb2.ListContactsRequest, _contacts_pb2.ListContactsResponse]  # type: ignore[assignment]
-    """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`."""
+    """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`, `LIST_NOT_FOUND`."""
     UpdateContact: _aio.UnaryUnaryMultiCallable[_contacts_pb2.UpdateContactRequest, _contacts_pb2.Contact]  # type: ignore[assignment]
     """Changes the fields that the mask names. `subscription: UNSUBSCRIBED` withdraws consent and suppresses the phone.
 
@@ -108,7 +108,7 @@ class ContactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contacts_pb2.ListContactsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contacts_pb2.ListContactsResponse, _abc.Awaitable[_contacts_pb2.ListContactsResponse]]:
-        """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`."""
+        """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`, `LIST_NOT_FOUND`."""
 
     @_abc_1.abstractmethod
     def UpdateContact(
