@@ -35,6 +35,10 @@ class ListNameTaken(AlreadyExists):
     """The merchant already has a list of this name."""
 
 
+class ConsentInvalid(InvalidArgument):
+    """What is said of the consent is too long or not of its form."""
+
+
 class OptedOut(FailedPrecondition):
     """The person opted out; a merchant can't undo that."""
 

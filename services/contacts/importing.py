@@ -6,16 +6,18 @@ from datetime import UTC, datetime
 
 import structlog
 
+from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.contacts_pb2 import ImportContactsRequest
 from kit.store import Database
 from services.contacts import sheet
 from services.contacts.columns import Header
+from services.contacts.consent import Statement
 from services.contacts.countries import Countries
 from services.contacts.errors import AccountsUnavailable
 from services.contacts.phones import CountryNeeded
 from services.contacts.rows import Reader
 from services.contacts.store import ContactsStore
-from services.contacts.store.imports import Counts, LeaseLost, Work
+from services.contacts.store.imports import Counts, LeaseLost, Work, Written
 from services.contacts.suppression import PhoneHash
 from services.contacts.upload import CHUNK_BYTES
 
@@ -96,13 +98,13 @@ class Importing:
         is_last = file.is_last(page)
         async with ContactsStore.open_pipeline(self._database) as store:
             await store.hold_import(work["id"], work["lease_id"])
-            created = await store.write_people(work, staged, is_update=is_update) if page.people else 0
+            written = await store.write_people(work, staged, is_update=is_update) if page.people else Written()
             if page.rejects:
                 await store.add_rejects(work, page.rejects)
-            there = len(page.people) - created + page.repeated
+            there = len(page.people) - written.created + page.repeated
             counts = Counts(
                 received=page.received,
-                created=created,
+                created=written.created,
                 updated=there if is_update else 0,
                 skipped=0 if is_update else there,
                 rejected=len(page.rejects),
@@ -110,6 +112,7 @@ class Importing:
             await store.advance_import(work["id"], counts, page, LEASE_SECONDS, is_last=is_last)
             if is_last:
                 await store.discard_chunks(work["id"])
+            await _note(store, work, written)
         file.advance(page)
         return is_last
 
@@ -118,6 +121,14 @@ class Importing:
             await store.hold_import(work["id"], work["lease_id"])
             await store.fail_import(work["id"], failure)
             await store.discard_chunks(work["id"])
+
+
+async def _note(store: ContactsStore, work: Work, written: Written) -> None:
+    """The consents of a page are a link of the ledger, and its opt-outs another."""
+    merchant_id = work["merchant_id"]
+    grant = Statement(Consent.GRANTED, work["consent_source"], Consent.CONSENT, work["consent_wording"])
+    await store.note_consents(grant, written.granted, merchant_id)
+    await store.note_consents(Statement(Consent.WITHDRAWN, "import"), written.withdrawn, merchant_id)
 
 
 class Sweeping:

@@ -16,8 +16,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, JSONB
-from sqlalchemy.schema import Identity
 
+from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.contacts_pb2 import Contact, Import, ImportContactsRequest
 from kit.rows import DateText, EnumName
 from kit.store import kit_tables
@@ -61,18 +61,62 @@ suppressions = Table(
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
-# Who agreed to what, and who took it back. Rows are added and never changed.
+# Who agreed to what, and who took it back: a chain of statements a merchant (ledger.py). The three tables of the ledger
+# are added to and never changed; `consent_origins` beside them is what an erasure takes away.
 consents = Table(
     "consents",
     metadata,
-    Column("id", BIGINT, Identity(), primary_key=True),
-    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    # From 1, without a gap.
+    Column("number", Integer, primary_key=True),
+    Column("event", EnumName(Consent.Event), nullable=False),
+    Column("purpose", EnumName(Consent.Purpose), nullable=False),
+    Column("legal_basis", EnumName(Consent.LegalBasis), nullable=False),
+    Column("source", Text, nullable=False),
+    # Of `wordings`; empty for none.
+    Column("wording_hash", LargeBinary, nullable=False),
+    # Commits to the origin; empty for none.
+    Column("origin_hash", LargeBinary, nullable=False),
+    Column("people_count", Integer, nullable=False),
+    Column("people_root", LargeBinary, nullable=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+)
+
+# Whom a statement is about, in the order of its tree.
+consent_people = Table(
+    "consent_people",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
     Column("contact_id", Uuid(as_uuid=False)),
     Column("phone_hash", LargeBinary, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("wording", Text, nullable=False),
-    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("consent_people_phone_hash_idx", "merchant_id", "phone_hash"),
+)
+
+# The words that were agreed to, each once.
+wordings = Table(
+    "wordings",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+consent_origins = Table(
+    "consent_origins",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("contact_id", Uuid(as_uuid=False)),
+    Column("phone_hash", LargeBinary, nullable=False),
+    Column("ip_address", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Index("consent_origins_phone_hash_idx", "merchant_id", "phone_hash"),
+    Index("consent_origins_contact_id_idx", "merchant_id", "contact_id"),
 )
 
 lists = Table(

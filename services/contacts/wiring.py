@@ -3,12 +3,13 @@
 import asyncio
 
 from astronote.accounts.v1 import accounts_pb2
+from astronote.contacts.v1 import consents_pb2_grpc, lists_pb2_grpc
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
-from astronote.contacts.v1 import lists_pb2_grpc
 from kit.app import App, Job, Parts
 from services.contacts.countries import Countries
 from services.contacts.importing import Importing, Sweeping
 from services.contacts.servicers.audiences import Audiences
+from services.contacts.servicers.consents import Consents
 from services.contacts.servicers.contacts import Contacts
 from services.contacts.servicers.imports import Imports
 from services.contacts.servicers.lists import Lists
@@ -27,6 +28,7 @@ def parts(app: App[Settings]) -> Parts:
             rpc.add_ImportsServiceServicer_to_server: Imports(app.database, stored),
             rpc.add_AudiencesServiceServicer_to_server: Audiences(app.database, hashed),
             lists_pb2_grpc.add_ListsServiceServicer_to_server: Lists(app.database),
+            consents_pb2_grpc.add_ConsentsServiceServicer_to_server: Consents(app.database, hashed),
         },
         jobs=[
             Job("imports", importing.step, 1.0, stored),

@@ -92,7 +92,8 @@ async def test_a_withdrawal_counts_once_and_everywhere(three: Client):
     asked = [SECOND, "+306999999999", FIRST]
     assert set((await three("FilterTextable", phones=asked)).refused_phones) == {SECOND, "+306999999999"}
     found = await three.rows(
-        "SELECT event, source, contact_id IS NULL FROM consents WHERE merchant_id = :merchant_id ORDER BY id"
+        "SELECT event, source, contact_id IS NULL FROM consents JOIN consent_people USING (merchant_id, number)"
+        " WHERE merchant_id = :merchant_id ORDER BY number"
     )
     assert [tuple(row) for row in found[3:]] == [
         ("WITHDRAWN", "STOP", False),

@@ -7,9 +7,11 @@ from typing import Any
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from astronote.contacts.v1.audience_pb2 import Audience
+from astronote.contacts.v1.consents_pb2 import Consent
 from kit import caller
 from kit.store import Database
 from services.contacts import phones
+from services.contacts.consent import SOURCE_LENGTH_MAX, Statement
 from services.contacts.errors import (
     AudienceInvalid,
     AudiencePageSizeInvalid,
@@ -22,7 +24,6 @@ from services.contacts.fields import ATTRIBUTE_NAME_LENGTH_MAX, TOO_LONG
 from services.contacts.search import CONTROL
 from services.contacts.store import ContactsStore
 from services.contacts.store.audiences import ATTRIBUTE, MERGE_FIELDS
-from services.contacts.store.consents import GRANTED
 from services.contacts.suppression import MERCHANT, START, PhoneHash
 
 PAGE_SIZE_MAX = 10_000
@@ -30,7 +31,6 @@ PAGE_SIZE_MAX = 10_000
 PAGE_BYTES_MAX = 8 * 1024 * 1024
 PHONES_MAX = 10_000
 FIELDS_MAX = 60
-SOURCE_LENGTH_MAX = 100
 Context = Any
 
 
@@ -101,7 +101,9 @@ class Audiences(rpc.AudiencesServiceServicer):
             if changed and person:
                 await store.update_contact(person.id, {"subscription": pb.Contact.SUBSCRIBED})
             if changed:
-                await store.note_consent(GRANTED, person.id if person else None, phone_hash, START)
+                # As good as the consent that the STOP took back: the person says so from the same phone.
+                said = Statement(Consent.GRANTED, START, Consent.CONSENT)
+                await store.note_consents(said, [(person.id if person else None, phone_hash)])
         return pb.RestoreConsentResponse(changed=changed)
 
 

@@ -9,13 +9,13 @@ from google.protobuf.empty_pb2 import Empty
 
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
+from astronote.contacts.v1.consents_pb2 import Consent
 from kit import caller, pages, rows
 from kit.store import Database
-from services.contacts import contact, export, fields, search
+from services.contacts import consent, contact, export, fields, search
 from services.contacts.countries import Countries
 from services.contacts.errors import ContactInvalid, OptedOut
 from services.contacts.store import ContactsStore
-from services.contacts.store.consents import GRANTED
 from services.contacts.store.contacts import Filter
 from services.contacts.suppression import MERCHANT, PhoneHash
 
@@ -30,13 +30,14 @@ class Contacts(rpc.ContactsServiceServicer):
     async def CreateContact(self, request: pb.CreateContactRequest, context: Context) -> pb.Contact:
         if request.contact.subscription == pb.Contact.SUBSCRIPTION_UNSPECIFIED:
             request.contact.subscription = pb.Contact.SUBSCRIBED
+        grant = consent.grant(request.consent_source or MERCHANT, request.consent_wording, request.legal_basis)
         values = await self._values(request.contact, contact.WRITABLE)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             if await store.suppressed(values["phone_hash"]):
                 values["subscription"] = pb.Contact.UNSUBSCRIBED
             created = await store.create_contact(values | _search(pb.Contact(), values))
             if created.subscription == pb.Contact.SUBSCRIBED:
-                await store.note_consent(GRANTED, created.id, values["phone_hash"], MERCHANT)
+                await store.note_consents(grant, [(created.id, values["phone_hash"])])
             elif request.contact.subscription == pb.Contact.UNSUBSCRIBED:
                 # A merchant's own word that this person is not to be texted counts like the person's.
                 await store.withdraw(created.id, created.phone, values["phone_hash"], MERCHANT)
@@ -77,8 +78,12 @@ class Contacts(rpc.ContactsServiceServicer):
             after = await store.update_contact(before.id, changes)
             if values.get("subscription") == pb.Contact.UNSUBSCRIBED:
                 await store.withdraw(after.id, after.phone, phone_hash, MERCHANT)
-            elif before.subscription != pb.Contact.SUBSCRIBED and after.subscription == pb.Contact.SUBSCRIBED:
-                await store.note_consent(GRANTED, after.id, phone_hash, MERCHANT)
+            elif after.subscription == pb.Contact.SUBSCRIBED and (
+                before.subscription != pb.Contact.SUBSCRIBED or before.phone != after.phone
+            ):
+                # Consent is to be texted at a number: another number is another consent.
+                said = consent.Statement(Consent.GRANTED, MERCHANT, Consent.CONSENT)
+                await store.note_consents(said, [(after.id, phone_hash)])
         return after
 
     async def DeleteContact(self, request: pb.DeleteContactRequest, context: Context) -> Empty:

@@ -9,6 +9,7 @@ from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from kit import caller, pages
 from kit.store import Database
+from services.contacts.consent import SOURCE_LENGTH_MAX, WORDING_LENGTH_MAX
 from services.contacts.errors import ImportBrokenOff, ImportEmpty, ImportInvalid
 from services.contacts.search import CONTROL
 from services.contacts.store import ContactsStore
@@ -16,8 +17,6 @@ from services.contacts.upload import CHUNK_BYTES, Upload
 
 WAIT_SECONDS = 2.0
 POLL_SECONDS = 0.05
-SOURCE_LENGTH_MAX = 100
-WORDING_LENGTH_MAX = 2_000
 OPEN = (pb.Import.PENDING, pb.Import.RUNNING)
 Context = Any
 

@@ -4,6 +4,7 @@ Locks are taken in one order, contacts by phone and then suppressions, so that a
 each other in a circle.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -15,6 +16,7 @@ from kit import rows
 from kit.store import Store
 from services.contacts.errors import ImportNotFound
 from services.contacts.sheet import Page, Reject
+from services.contacts.store.consents import Person
 from services.contacts.tables import import_chunks, import_rejects, imports
 
 SHOWN = rows.columns(Import, imports)
@@ -67,12 +69,8 @@ WITH written AS (
     FROM staged ORDER BY phone
     ON CONFLICT (merchant_id, phone) DO {on_conflict}
     RETURNING id, phone_hash, subscription, xmax = 0 AS is_new
-), granted AS (
-    INSERT INTO consents (merchant_id, contact_id, phone_hash, event, source, wording)
-    SELECT cast(:merchant_id AS uuid), id, phone_hash, 'GRANTED', :source, :wording
-    FROM written WHERE is_new AND subscription = 'SUBSCRIBED'
 )
-SELECT count(*) FROM written WHERE is_new
+SELECT cast(id AS text), phone_hash, subscription = 'SUBSCRIBED' FROM written WHERE is_new
 """
 # The opt-outs that a file brings along, after the contacts are written.
 SUPPRESS = """
@@ -82,10 +80,8 @@ WITH suppressed AS (
     ON CONFLICT (merchant_id, phone_hash) DO UPDATE SET source = excluded.source WHERE suppressions.source = 'STOP'
     RETURNING phone_hash
 )
-INSERT INTO consents (merchant_id, contact_id, phone_hash, event, source, wording)
-SELECT cast(:merchant_id AS uuid),
-       (SELECT id FROM contacts WHERE merchant_id = cast(:merchant_id AS uuid) AND contacts.phone = staged.phone),
-       phone_hash, 'WITHDRAWN', 'import', ''
+SELECT (SELECT cast(id AS text) FROM contacts
+        WHERE merchant_id = cast(:merchant_id AS uuid) AND contacts.phone = staged.phone), phone_hash
 FROM suppressed JOIN staged USING (phone_hash)
 """
 
@@ -107,6 +103,15 @@ class Counts:
     updated: int
     skipped: int
     rejected: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a page of people did to the book: how many are new, and whose consent began or ended."""
+
+    created: int = 0
+    granted: Sequence[Person] = ()
+    withdrawn: Sequence[Person] = ()
 
 
 class ImportStatements(Store):
@@ -191,19 +196,18 @@ class ImportStatements(Store):
         )
         return b"".join((await self.connection.execute(query)).scalars())
 
-    async def write_people(self, work: Work, staged: bytes, *, is_update: bool) -> int:
-        """Brings a page of people into the merchant's book; how many of them are new."""
+    async def write_people(self, work: Work, staged: bytes, *, is_update: bool) -> Written:
+        """Brings a page of people into the merchant's book."""
         await self.connection.execute(text(STAGED))
         await self._copy("COPY staged FROM STDIN", staged)
         merchant = {"merchant_id": work["merchant_id"]}
-        consent = {"source": work["consent_source"], "wording": work["consent_wording"]}
         has_opt_outs = "subscription" in work["columns"]
         on_conflict = OVERWRITE if is_update else KEEP_BUT_UNSUBSCRIBE if has_opt_outs else KEEP
         statement = text(WRITE.format(on_conflict=on_conflict))
-        created = (await self.connection.execute(statement, merchant | consent)).scalar_one()
-        if has_opt_outs:
-            await self.connection.execute(text(SUPPRESS), merchant)
-        return int(created)
+        created = (await self.connection.execute(statement, merchant)).all()
+        withdrawn = (await self.connection.execute(text(SUPPRESS), merchant)).all() if has_opt_outs else ()
+        granted = [(id, phone_hash) for id, phone_hash, is_subscribed in created if is_subscribed]
+        return Written(len(created), granted, [(id, phone_hash) for id, phone_hash in withdrawn])
 
     async def add_rejects(self, work: Work, rejects: list[Reject]) -> None:
         cursor = (await self._driver()).cursor()

@@ -11,8 +11,10 @@ from typing import Any
 from sqlalchemy import delete, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
+from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.events_pb2 import ConsentWithdrawn
-from services.contacts.store.consents import WITHDRAWN, ConsentStatements
+from services.contacts.consent import Statement
+from services.contacts.store.consents import ConsentStatements
 from services.contacts.suppression import STOP
 from services.contacts.tables import suppressions
 
@@ -54,7 +56,7 @@ class SuppressionStatements(ConsentStatements):
         is_new = (await self.connection.execute(firmer.returning(literal_column("xmax = 0")))).scalar_one_or_none()
         # A STOP after a STOP says nothing new; another source after one does.
         if is_new or (is_new is not None and source != STOP):
-            await self.note_consent(WITHDRAWN, contact_id, phone_hash, source)
+            await self.note_consents(Statement(Consent.WITHDRAWN, source), [(contact_id, phone_hash)])
         if is_new:
             await self.emit(ConsentWithdrawn(merchant_id=self.merchant_id, phone=phone, source=source))
         return bool(is_new)

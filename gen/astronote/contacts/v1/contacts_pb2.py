@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from astronote.contacts.v1 import audience_pb2 as astronote_dot_contacts_dot_v1_dot_audience__pb2
+from astronote.contacts.v1 import consents_pb2 as astronote_dot_contacts_dot_v1_dot_consents__pb2
 from astronote.options.v1 import options_pb2 as astronote_dot_options_dot_v1_dot_options__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
@@ -32,7 +33,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$astronote/contacts/v1/contacts.proto\x12\x15\x61stronote.contacts.v1\x1a$astronote/contacts/v1/audience.proto\x1a\"astronote/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x05\n\x07\x43ontact\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05phone\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x12\n\nfirst_name\x18\x04 \x01(\t\x12\x11\n\tlast_name\x18\x05 \x01(\t\x12\x35\n\x06gender\x18\x06 \x01(\x0e\x32%.astronote.contacts.v1.Contact.Gender\x12\x10\n\x08\x62irthday\x18\x07 \x01(\t\x12\x10\n\x08language\x18\x08 \x01(\t\x12\x11\n\ttime_zone\x18\t \x01(\t\x12\x0c\n\x04tags\x18\n \x03(\t\x12\x42\n\nattributes\x18\x0b \x03(\x0b\x32..astronote.contacts.v1.Contact.AttributesEntry\x12\x41\n\x0csubscription\x18\x0c \x01(\x0e\x32+.astronote.contacts.v1.Contact.Subscription\x12\x35\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x0cSubscription\x12\x1c\n\x18SUBSCRIPTION_UNSPECIFIED\x10\x00\x12\x0e\n\nSUBSCRIBED\x10\x01\x12\x10\n\x0cUNSUBSCRIBED\x10\x02\"X\n\x06Gender\x12\x16\n\x12GENDER_UNSPECIFIED\x10\x00\x12\x08\n\x04MALE\x10\x01\x12\n\n\x06\x46\x45MALE\x10\x02\x12\t\n\x05OTHER\x10\x03\x12\x15\n\x11PREFER_NOT_TO_SAY\x10\x04\"M\n\x14\x43reateContactRequest\x12\x35\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1e.astronote.contacts.v1.ContactB\x04\xe2\x41\x01\x02\"%\n\x11GetContactRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xa8\x01\n\x13ListContactsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\t\n\x01q\x18\x03 \x01(\t\x12\x41\n\x0csubscription\x18\x04 \x01(\x0e\x32+.astronote.contacts.v1.Contact.Subscription\x12\x0b\n\x03tag\x18\x05 \x01(\t\x12\x0f\n\x07list_id\x18\x06 \x01(\t\"a\n\x14ListContactsResponse\x12\x30\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x1e.astronote.contacts.v1.Contact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x14UpdateContactRequest\x12\x35\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1e.astronote.contacts.v1.ContactB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"(\n\x14\x44\x65leteContactRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x45xportContactsRequest\"\xe2\x02\n\x06Import\x12\n\n\x02id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.astronote.contacts.v1.Import.State\x12\x10\n\x08received\x18\x03 \x01(\x05\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x05\x12\x0f\n\x07updated\x18\x05 \x01(\x05\x12\x0f\n\x07skipped\x18\x06 \x01(\x05\x12\x10\n\x08rejected\x18\x07 \x01(\x05\x12\x0f\n\x07\x66\x61ilure\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x08\n\x04\x44ONE\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\"\xff\x01\n\x15ImportContactsRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\x12N\n\x0con_duplicate\x18\x02 \x01(\x0e\x32\x38.astronote.contacts.v1.ImportContactsRequest.OnDuplicate\x12\x16\n\x0e\x63onsent_source\x18\x03 \x01(\t\x12\x17\n\x0f\x63onsent_wording\x18\x04 \x01(\t\"A\n\x0bOnDuplicate\x12\x1c\n\x18ON_DUPLICATE_UNSPECIFIED\x10\x00\x12\x08\n\x04SKIP\x10\x01\x12\n\n\x06UPDATE\x10\x02\"$\n\x10GetImportRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"S\n\x18ListImportRejectsRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"j\n\x19ListImportRejectsResponse\x12\x34\n\x07rejects\x18\x01 \x03(\x0b\x32#.astronote.contacts.v1.ImportReject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x0cImportReject\x12\x0b\n\x03row\x18\x01 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"O\n\x14\x43ountAudienceRequest\x12\x37\n\x08\x61udience\x18\x01 \x01(\x0b\x32\x1f.astronote.contacts.v1.AudienceB\x04\xe2\x41\x01\x02\"&\n\x15\x43ountAudienceResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"\x8e\x01\n\x15StreamAudienceRequest\x12\x37\n\x08\x61udience\x18\x01 \x01(\x0b\x32\x1f.astronote.contacts.v1.AudienceB\x04\xe2\x41\x01\x02\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x13\n\x0b\x61\x66ter_phone\x18\x03 \x01(\t\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x02\"F\n\x0c\x41udiencePage\x12\x36\n\x07members\x18\x01 \x03(\x0b\x32%.astronote.contacts.v1.AudienceMember\"C\n\x0e\x41udienceMember\x12\x12\n\ncontact_id\x18\x01 \x01(\x0c\x12\r\n\x05phone\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x03(\t\"@\n\x15\x46ilterTextableRequest\x12\x0e\n\x06phones\x18\x01 \x03(\t\x12\x17\n\x0f\x61llow_strangers\x18\x02 \x01(\x08\"0\n\x16\x46ilterTextableResponse\x12\x16\n\x0erefused_phones\x18\x01 \x03(\t\"r\n\x16WithdrawConsentRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06source\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\tsaid_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\x17WithdrawConsentResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"a\n\x15RestoreConsentRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\tsaid_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\")\n\x16RestoreConsentResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xa8\x06\n\x0f\x43ontactsService\x12\x81\x01\n\rCreateContact\x12+.astronote.contacts.v1.CreateContactRequest\x1a\x1e.astronote.contacts.v1.Contact\"#\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/contacts:\x07\x63ontact\x12z\n\nGetContact\x12(.astronote.contacts.v1.GetContactRequest\x1a\x1e.astronote.contacts.v1.Contact\"\"\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/contacts/{id}\x12\x86\x01\n\x0cListContacts\x12*.astronote.contacts.v1.ListContactsRequest\x1a+.astronote.contacts.v1.ListContactsResponse\"\x1d\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/contacts\x12\x8e\x01\n\rUpdateContact\x12+.astronote.contacts.v1.UpdateContactRequest\x1a\x1e.astronote.contacts.v1.Contact\"0\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02$2\x19/v1/contacts/{contact.id}:\x07\x63ontact\x12u\n\rDeleteContact\x12+.astronote.contacts.v1.DeleteContactRequest\x1a\x16.google.protobuf.Empty\"\x1f\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13*\x11/v1/contacts/{id}\x12\x83\x01\n\x0e\x45xportContacts\x12,.astronote.contacts.v1.ExportContactsRequest\x1a\x14.google.api.HttpBody\"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x92\xb5\x18\x03\x10\xd8\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/contacts:export0\x01\x32\xc4\x03\n\x0eImportsService\x12\x95\x01\n\x0eImportContacts\x12,.astronote.contacts.v1.ImportContactsRequest\x1a\x1d.astronote.contacts.v1.Import\"4\x8a\xb5\x18\x02\x08\x02\x92\xb5\x18\t\x08\x80\x80\x80\x80\x02\x10\xd8\x04\x82\xd3\xe4\x93\x02\x1b\"\x13/v1/contacts:import:\x04\x62ody(\x01\x12v\n\tGetImport\x12\'.astronote.contacts.v1.GetImportRequest\x1a\x1d.astronote.contacts.v1.Import\"!\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/imports/{id}\x12\xa1\x01\n\x11ListImportRejects\x12/.astronote.contacts.v1.ListImportRejectsRequest\x1a\x30.astronote.contacts.v1.ListImportRejectsResponse\")\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/imports/{id}/rejects2\xc6\x05\n\x10\x41udiencesService\x12\xa4\x01\n\rCountAudience\x12+.astronote.contacts.v1.CountAudienceRequest\x1a,.astronote.contacts.v1.CountAudienceResponse\"8\x90\x02\x01\x8a\xb5\x18\r\x08\x02\x12\tcampaigns\x82\xd3\xe4\x93\x02\x1e\"\x12/v1/audience:count:\x08\x61udience\x12{\n\x0eStreamAudience\x12,.astronote.contacts.v1.StreamAudienceRequest\x1a#.astronote.contacts.v1.AudiencePage\"\x14\x90\x02\x01\x8a\xb5\x18\r\x08\x05\x12\tcampaigns0\x01\x12\x80\x01\n\x0e\x46ilterTextable\x12,.astronote.contacts.v1.FilterTextableRequest\x1a-.astronote.contacts.v1.FilterTextableResponse\"\x11\x90\x02\x01\x8a\xb5\x18\n\x08\x05\x12\x06sender\x12\x8b\x01\n\x0fWithdrawConsent\x12-.astronote.contacts.v1.WithdrawConsentRequest\x1a..astronote.contacts.v1.WithdrawConsentResponse\"\x19\x8a\xb5\x18\x15\x08\x05\x12\tcampaigns\x12\x06sender\x12}\n\x0eRestoreConsent\x12,.astronote.contacts.v1.RestoreConsentRequest\x1a-.astronote.contacts.v1.RestoreConsentResponse\"\x0e\x8a\xb5\x18\n\x08\x05\x12\x06senderb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$astronote/contacts/v1/contacts.proto\x12\x15\x61stronote.contacts.v1\x1a$astronote/contacts/v1/audience.proto\x1a$astronote/contacts/v1/consents.proto\x1a\"astronote/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x05\n\x07\x43ontact\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05phone\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x12\n\nfirst_name\x18\x04 \x01(\t\x12\x11\n\tlast_name\x18\x05 \x01(\t\x12\x35\n\x06gender\x18\x06 \x01(\x0e\x32%.astronote.contacts.v1.Contact.Gender\x12\x10\n\x08\x62irthday\x18\x07 \x01(\t\x12\x10\n\x08language\x18\x08 \x01(\t\x12\x11\n\ttime_zone\x18\t \x01(\t\x12\x0c\n\x04tags\x18\n \x03(\t\x12\x42\n\nattributes\x18\x0b \x03(\x0b\x32..astronote.contacts.v1.Contact.AttributesEntry\x12\x41\n\x0csubscription\x18\x0c \x01(\x0e\x32+.astronote.contacts.v1.Contact.Subscription\x12\x35\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x0cSubscription\x12\x1c\n\x18SUBSCRIPTION_UNSPECIFIED\x10\x00\x12\x0e\n\nSUBSCRIBED\x10\x01\x12\x10\n\x0cUNSUBSCRIBED\x10\x02\"X\n\x06Gender\x12\x16\n\x12GENDER_UNSPECIFIED\x10\x00\x12\x08\n\x04MALE\x10\x01\x12\n\n\x06\x46\x45MALE\x10\x02\x12\t\n\x05OTHER\x10\x03\x12\x15\n\x11PREFER_NOT_TO_SAY\x10\x04\"\xbe\x01\n\x14\x43reateContactRequest\x12\x35\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1e.astronote.contacts.v1.ContactB\x04\xe2\x41\x01\x02\x12\x16\n\x0e\x63onsent_source\x18\x02 \x01(\t\x12\x17\n\x0f\x63onsent_wording\x18\x03 \x01(\t\x12>\n\x0blegal_basis\x18\x04 \x01(\x0e\x32).astronote.contacts.v1.Consent.LegalBasis\"%\n\x11GetContactRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xa8\x01\n\x13ListContactsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\t\n\x01q\x18\x03 \x01(\t\x12\x41\n\x0csubscription\x18\x04 \x01(\x0e\x32+.astronote.contacts.v1.Contact.Subscription\x12\x0b\n\x03tag\x18\x05 \x01(\t\x12\x0f\n\x07list_id\x18\x06 \x01(\t\"a\n\x14ListContactsResponse\x12\x30\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x1e.astronote.contacts.v1.Contact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x14UpdateContactRequest\x12\x35\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x1e.astronote.contacts.v1.ContactB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"(\n\x14\x44\x65leteContactRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x45xportContactsRequest\"\xe2\x02\n\x06Import\x12\n\n\x02id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.astronote.contacts.v1.Import.State\x12\x10\n\x08received\x18\x03 \x01(\x05\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x05\x12\x0f\n\x07updated\x18\x05 \x01(\x05\x12\x0f\n\x07skipped\x18\x06 \x01(\x05\x12\x10\n\x08rejected\x18\x07 \x01(\x05\x12\x0f\n\x07\x66\x61ilure\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x08\n\x04\x44ONE\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\"\xff\x01\n\x15ImportContactsRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\x12N\n\x0con_duplicate\x18\x02 \x01(\x0e\x32\x38.astronote.contacts.v1.ImportContactsRequest.OnDuplicate\x12\x16\n\x0e\x63onsent_source\x18\x03 \x01(\t\x12\x17\n\x0f\x63onsent_wording\x18\x04 \x01(\t\"A\n\x0bOnDuplicate\x12\x1c\n\x18ON_DUPLICATE_UNSPECIFIED\x10\x00\x12\x08\n\x04SKIP\x10\x01\x12\n\n\x06UPDATE\x10\x02\"$\n\x10GetImportRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"S\n\x18ListImportRejectsRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"j\n\x19ListImportRejectsResponse\x12\x34\n\x07rejects\x18\x01 \x03(\x0b\x32#.astronote.contacts.v1.ImportReject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x0cImportReject\x12\x0b\n\x03row\x18\x01 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"O\n\x14\x43ountAudienceRequest\x12\x37\n\x08\x61udience\x18\x01 \x01(\x0b\x32\x1f.astronote.contacts.v1.AudienceB\x04\xe2\x41\x01\x02\"&\n\x15\x43ountAudienceResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"\x8e\x01\n\x15StreamAudienceRequest\x12\x37\n\x08\x61udience\x18\x01 \x01(\x0b\x32\x1f.astronote.contacts.v1.AudienceB\x04\xe2\x41\x01\x02\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x13\n\x0b\x61\x66ter_phone\x18\x03 \x01(\t\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x02\"F\n\x0c\x41udiencePage\x12\x36\n\x07members\x18\x01 \x03(\x0b\x32%.astronote.contacts.v1.AudienceMember\"C\n\x0e\x41udienceMember\x12\x12\n\ncontact_id\x18\x01 \x01(\x0c\x12\r\n\x05phone\x18\x02 \x01(\t\x12\x0e\n\x06values\x18\x03 \x03(\t\"@\n\x15\x46ilterTextableRequest\x12\x0e\n\x06phones\x18\x01 \x03(\t\x12\x17\n\x0f\x61llow_strangers\x18\x02 \x01(\x08\"0\n\x16\x46ilterTextableResponse\x12\x16\n\x0erefused_phones\x18\x01 \x03(\t\"r\n\x16WithdrawConsentRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06source\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\tsaid_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\x17WithdrawConsentResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"a\n\x15RestoreConsentRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\tsaid_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\")\n\x16RestoreConsentResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xa8\x06\n\x0f\x43ontactsService\x12\x81\x01\n\rCreateContact\x12+.astronote.contacts.v1.CreateContactRequest\x1a\x1e.astronote.contacts.v1.Contact\"#\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/contacts:\x07\x63ontact\x12z\n\nGetContact\x12(.astronote.contacts.v1.GetContactRequest\x1a\x1e.astronote.contacts.v1.Contact\"\"\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/contacts/{id}\x12\x86\x01\n\x0cListContacts\x12*.astronote.contacts.v1.ListContactsRequest\x1a+.astronote.contacts.v1.ListContactsResponse\"\x1d\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/contacts\x12\x8e\x01\n\rUpdateContact\x12+.astronote.contacts.v1.UpdateContactRequest\x1a\x1e.astronote.contacts.v1.Contact\"0\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02$2\x19/v1/contacts/{contact.id}:\x07\x63ontact\x12u\n\rDeleteContact\x12+.astronote.contacts.v1.DeleteContactRequest\x1a\x16.google.protobuf.Empty\"\x1f\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13*\x11/v1/contacts/{id}\x12\x83\x01\n\x0e\x45xportContacts\x12,.astronote.contacts.v1.ExportContactsRequest\x1a\x14.google.api.HttpBody\"+\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x92\xb5\x18\x03\x10\xd8\x04\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/contacts:export0\x01\x32\xc4\x03\n\x0eImportsService\x12\x95\x01\n\x0eImportContacts\x12,.astronote.contacts.v1.ImportContactsRequest\x1a\x1d.astronote.contacts.v1.Import\"4\x8a\xb5\x18\x02\x08\x02\x92\xb5\x18\t\x08\x80\x80\x80\x80\x02\x10\xd8\x04\x82\xd3\xe4\x93\x02\x1b\"\x13/v1/contacts:import:\x04\x62ody(\x01\x12v\n\tGetImport\x12\'.astronote.contacts.v1.GetImportRequest\x1a\x1d.astronote.contacts.v1.Import\"!\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/imports/{id}\x12\xa1\x01\n\x11ListImportRejects\x12/.astronote.contacts.v1.ListImportRejectsRequest\x1a\x30.astronote.contacts.v1.ListImportRejectsResponse\")\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/imports/{id}/rejects2\xc6\x05\n\x10\x41udiencesService\x12\xa4\x01\n\rCountAudience\x12+.astronote.contacts.v1.CountAudienceRequest\x1a,.astronote.contacts.v1.CountAudienceResponse\"8\x90\x02\x01\x8a\xb5\x18\r\x08\x02\x12\tcampaigns\x82\xd3\xe4\x93\x02\x1e\"\x12/v1/audience:count:\x08\x61udience\x12{\n\x0eStreamAudience\x12,.astronote.contacts.v1.StreamAudienceRequest\x1a#.astronote.contacts.v1.AudiencePage\"\x14\x90\x02\x01\x8a\xb5\x18\r\x08\x05\x12\tcampaigns0\x01\x12\x80\x01\n\x0e\x46ilterTextable\x12,.astronote.contacts.v1.FilterTextableRequest\x1a-.astronote.contacts.v1.FilterTextableResponse\"\x11\x90\x02\x01\x8a\xb5\x18\n\x08\x05\x12\x06sender\x12\x8b\x01\n\x0fWithdrawConsent\x12-.astronote.contacts.v1.WithdrawConsentRequest\x1a..astronote.contacts.v1.WithdrawConsentResponse\"\x19\x8a\xb5\x18\x15\x08\x05\x12\tcampaigns\x12\x06sender\x12}\n\x0eRestoreConsent\x12,.astronote.contacts.v1.RestoreConsentRequest\x1a-.astronote.contacts.v1.RestoreConsentResponse\"\x0e\x8a\xb5\x18\n\x08\x05\x12\x06senderb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -103,70 +104,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDIENCESSERVICE'].methods_by_name['WithdrawConsent']._serialized_options = b'\212\265\030\025\010\005\022\tcampaigns\022\006sender'
   _globals['_AUDIENCESSERVICE'].methods_by_name['RestoreConsent']._loaded_options = None
   _globals['_AUDIENCESSERVICE'].methods_by_name['RestoreConsent']._serialized_options = b'\212\265\030\n\010\005\022\006sender'
-  _globals['_CONTACT']._serialized_start=324
-  _globals['_CONTACT']._serialized_end=1016
-  _globals['_CONTACT_ATTRIBUTESENTRY']._serialized_start=797
-  _globals['_CONTACT_ATTRIBUTESENTRY']._serialized_end=846
-  _globals['_CONTACT_SUBSCRIPTION']._serialized_start=848
-  _globals['_CONTACT_SUBSCRIPTION']._serialized_end=926
-  _globals['_CONTACT_GENDER']._serialized_start=928
-  _globals['_CONTACT_GENDER']._serialized_end=1016
-  _globals['_CREATECONTACTREQUEST']._serialized_start=1018
-  _globals['_CREATECONTACTREQUEST']._serialized_end=1095
-  _globals['_GETCONTACTREQUEST']._serialized_start=1097
-  _globals['_GETCONTACTREQUEST']._serialized_end=1134
-  _globals['_LISTCONTACTSREQUEST']._serialized_start=1137
-  _globals['_LISTCONTACTSREQUEST']._serialized_end=1305
-  _globals['_LISTCONTACTSRESPONSE']._serialized_start=1307
-  _globals['_LISTCONTACTSRESPONSE']._serialized_end=1404
-  _globals['_UPDATECONTACTREQUEST']._serialized_start=1406
-  _globals['_UPDATECONTACTREQUEST']._serialized_end=1532
-  _globals['_DELETECONTACTREQUEST']._serialized_start=1534
-  _globals['_DELETECONTACTREQUEST']._serialized_end=1574
-  _globals['_EXPORTCONTACTSREQUEST']._serialized_start=1576
-  _globals['_EXPORTCONTACTSREQUEST']._serialized_end=1599
-  _globals['_IMPORT']._serialized_start=1602
-  _globals['_IMPORT']._serialized_end=1956
-  _globals['_IMPORT_STATE']._serialized_start=1878
-  _globals['_IMPORT_STATE']._serialized_end=1956
-  _globals['_IMPORTCONTACTSREQUEST']._serialized_start=1959
-  _globals['_IMPORTCONTACTSREQUEST']._serialized_end=2214
-  _globals['_IMPORTCONTACTSREQUEST_ONDUPLICATE']._serialized_start=2149
-  _globals['_IMPORTCONTACTSREQUEST_ONDUPLICATE']._serialized_end=2214
-  _globals['_GETIMPORTREQUEST']._serialized_start=2216
-  _globals['_GETIMPORTREQUEST']._serialized_end=2252
-  _globals['_LISTIMPORTREJECTSREQUEST']._serialized_start=2254
-  _globals['_LISTIMPORTREJECTSREQUEST']._serialized_end=2337
-  _globals['_LISTIMPORTREJECTSRESPONSE']._serialized_start=2339
-  _globals['_LISTIMPORTREJECTSRESPONSE']._serialized_end=2445
-  _globals['_IMPORTREJECT']._serialized_start=2447
-  _globals['_IMPORTREJECT']._serialized_end=2521
-  _globals['_COUNTAUDIENCEREQUEST']._serialized_start=2523
-  _globals['_COUNTAUDIENCEREQUEST']._serialized_end=2602
-  _globals['_COUNTAUDIENCERESPONSE']._serialized_start=2604
-  _globals['_COUNTAUDIENCERESPONSE']._serialized_end=2642
-  _globals['_STREAMAUDIENCEREQUEST']._serialized_start=2645
-  _globals['_STREAMAUDIENCEREQUEST']._serialized_end=2787
-  _globals['_AUDIENCEPAGE']._serialized_start=2789
-  _globals['_AUDIENCEPAGE']._serialized_end=2859
-  _globals['_AUDIENCEMEMBER']._serialized_start=2861
-  _globals['_AUDIENCEMEMBER']._serialized_end=2928
-  _globals['_FILTERTEXTABLEREQUEST']._serialized_start=2930
-  _globals['_FILTERTEXTABLEREQUEST']._serialized_end=2994
-  _globals['_FILTERTEXTABLERESPONSE']._serialized_start=2996
-  _globals['_FILTERTEXTABLERESPONSE']._serialized_end=3044
-  _globals['_WITHDRAWCONSENTREQUEST']._serialized_start=3046
-  _globals['_WITHDRAWCONSENTREQUEST']._serialized_end=3160
-  _globals['_WITHDRAWCONSENTRESPONSE']._serialized_start=3162
-  _globals['_WITHDRAWCONSENTRESPONSE']._serialized_end=3204
-  _globals['_RESTORECONSENTREQUEST']._serialized_start=3206
-  _globals['_RESTORECONSENTREQUEST']._serialized_end=3303
-  _globals['_RESTORECONSENTRESPONSE']._serialized_start=3305
-  _globals['_RESTORECONSENTRESPONSE']._serialized_end=3346
-  _globals['_CONTACTSSERVICE']._serialized_start=3349
-  _globals['_CONTACTSSERVICE']._serialized_end=4157
-  _globals['_IMPORTSSERVICE']._serialized_start=4160
-  _globals['_IMPORTSSERVICE']._serialized_end=4612
-  _globals['_AUDIENCESSERVICE']._serialized_start=4615
-  _globals['_AUDIENCESSERVICE']._serialized_end=5325
+  _globals['_CONTACT']._serialized_start=362
+  _globals['_CONTACT']._serialized_end=1054
+  _globals['_CONTACT_ATTRIBUTESENTRY']._serialized_start=835
+  _globals['_CONTACT_ATTRIBUTESENTRY']._serialized_end=884
+  _globals['_CONTACT_SUBSCRIPTION']._serialized_start=886
+  _globals['_CONTACT_SUBSCRIPTION']._serialized_end=964
+  _globals['_CONTACT_GENDER']._serialized_start=966
+  _globals['_CONTACT_GENDER']._serialized_end=1054
+  _globals['_CREATECONTACTREQUEST']._serialized_start=1057
+  _globals['_CREATECONTACTREQUEST']._serialized_end=1247
+  _globals['_GETCONTACTREQUEST']._serialized_start=1249
+  _globals['_GETCONTACTREQUEST']._serialized_end=1286
+  _globals['_LISTCONTACTSREQUEST']._serialized_start=1289
+  _globals['_LISTCONTACTSREQUEST']._serialized_end=1457
+  _globals['_LISTCONTACTSRESPONSE']._serialized_start=1459
+  _globals['_LISTCONTACTSRESPONSE']._serialized_end=1556
+  _globals['_UPDATECONTACTREQUEST']._serialized_start=1558
+  _globals['_UPDATECONTACTREQUEST']._serialized_end=1684
+  _globals['_DELETECONTACTREQUEST']._serialized_start=1686
+  _globals['_DELETECONTACTREQUEST']._serialized_end=1726
+  _globals['_EXPORTCONTACTSREQUEST']._serialized_start=1728
+  _globals['_EXPORTCONTACTSREQUEST']._serialized_end=1751
+  _globals['_IMPORT']._serialized_start=1754
+  _globals['_IMPORT']._serialized_end=2108
+  _globals['_IMPORT_STATE']._serialized_start=2030
+  _globals['_IMPORT_STATE']._serialized_end=2108
+  _globals['_IMPORTCONTACTSREQUEST']._serialized_start=2111
+  _globals['_IMPORTCONTACTSREQUEST']._serialized_end=2366
+  _globals['_IMPORTCONTACTSREQUEST_ONDUPLICATE']._serialized_start=2301
+  _globals['_IMPORTCONTACTSREQUEST_ONDUPLICATE']._serialized_end=2366
+  _globals['_GETIMPORTREQUEST']._serialized_start=2368
+  _globals['_GETIMPORTREQUEST']._serialized_end=2404
+  _globals['_LISTIMPORTREJECTSREQUEST']._serialized_start=2406
+  _globals['_LISTIMPORTREJECTSREQUEST']._serialized_end=2489
+  _globals['_LISTIMPORTREJECTSRESPONSE']._serialized_start=2491
+  _globals['_LISTIMPORTREJECTSRESPONSE']._serialized_end=2597
+  _globals['_IMPORTREJECT']._serialized_start=2599
+  _globals['_IMPORTREJECT']._serialized_end=2673
+  _globals['_COUNTAUDIENCEREQUEST']._serialized_start=2675
+  _globals['_COUNTAUDIENCEREQUEST']._serialized_end=2754
+  _globals['_COUNTAUDIENCERESPONSE']._serialized_start=2756
+  _globals['_COUNTAUDIENCERESPONSE']._serialized_end=2794
+  _globals['_STREAMAUDIENCEREQUEST']._serialized_start=2797
+  _globals['_STREAMAUDIENCEREQUEST']._serialized_end=2939
+  _globals['_AUDIENCEPAGE']._serialized_start=2941
+  _globals['_AUDIENCEPAGE']._serialized_end=3011
+  _globals['_AUDIENCEMEMBER']._serialized_start=3013
+  _globals['_AUDIENCEMEMBER']._serialized_end=3080
+  _globals['_FILTERTEXTABLEREQUEST']._serialized_start=3082
+  _globals['_FILTERTEXTABLEREQUEST']._serialized_end=3146
+  _globals['_FILTERTEXTABLERESPONSE']._serialized_start=3148
+  _globals['_FILTERTEXTABLERESPONSE']._serialized_end=3196
+  _globals['_WITHDRAWCONSENTREQUEST']._serialized_start=3198
+  _globals['_WITHDRAWCONSENTREQUEST']._serialized_end=3312
+  _globals['_WITHDRAWCONSENTRESPONSE']._serialized_start=3314
+  _globals['_WITHDRAWCONSENTRESPONSE']._serialized_end=3356
+  _globals['_RESTORECONSENTREQUEST']._serialized_start=3358
+  _globals['_RESTORECONSENTREQUEST']._serialized_end=3455
+  _globals['_RESTORECONSENTRESPONSE']._serialized_start=3457
+  _globals['_RESTORECONSENTRESPONSE']._serialized_end=3498
+  _globals['_CONTACTSSERVICE']._serialized_start=3501
+  _globals['_CONTACTSSERVICE']._serialized_end=4309
+  _globals['_IMPORTSSERVICE']._serialized_start=4312
+  _globals['_IMPORTSSERVICE']._serialized_end=4764
+  _globals['_AUDIENCESSERVICE']._serialized_start=4767
+  _globals['_AUDIENCESSERVICE']._serialized_end=5477
 # @@protoc_insertion_point(module_scope)

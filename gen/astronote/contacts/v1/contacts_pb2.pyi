@@ -4,6 +4,7 @@ isort:skip_file
 The address book: whom a merchant may text, and whether they agreed to it."""
 
 from astronote.contacts.v1 import audience_pb2 as _audience_pb2
+from astronote.contacts.v1 import consents_pb2 as _consents_pb2
 from collections import abc as _abc
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
@@ -158,16 +159,28 @@ class CreateContactRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTACT_FIELD_NUMBER: _builtins.int
+    CONSENT_SOURCE_FIELD_NUMBER: _builtins.int
+    CONSENT_WORDING_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    consent_source: _builtins.str
+    """Where consent was given, such as `till`; up to 100 characters. Default `merchant`."""
+    consent_wording: _builtins.str
+    """The words that were agreed to; up to 2,000 characters."""
+    legal_basis: _consents_pb2.Consent.LegalBasis.ValueType
+    """Default `CONSENT`."""
     @_builtins.property
     def contact(self) -> Global___Contact: ...
     def __init__(
         self,
         *,
         contact: Global___Contact | None = ...,
+        consent_source: _builtins.str = ...,
+        consent_wording: _builtins.str = ...,
+        legal_basis: _consents_pb2.Consent.LegalBasis.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_source", b"consent_source", "consent_wording", b"consent_wording", "contact", b"contact", "legal_basis", b"legal_basis"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

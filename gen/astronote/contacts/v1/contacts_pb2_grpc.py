@@ -76,7 +76,7 @@ class ContactsServiceServicer:
     def CreateContact(self, request, context):
         """Adds a contact. A phone that opted out before stays opted out: the contact comes back `UNSUBSCRIBED`.
 
-        Refuses `PHONE_TAKEN`, `PHONE_INVALID`, `CONTACT_INVALID` (with the field).
+        Refuses `PHONE_TAKEN`, `PHONE_INVALID`, `CONTACT_INVALID` (with the field), `CONSENT_INVALID` (with the field).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

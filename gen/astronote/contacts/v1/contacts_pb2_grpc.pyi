@@ -38,7 +38,7 @@ class ContactsServiceStub:
     CreateContact: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.CreateContactRequest, _contacts_pb2.Contact]
     """Adds a contact. A phone that opted out before stays opted out: the contact comes back `UNSUBSCRIBED`.
 
-    Refuses `PHONE_TAKEN`, `PHONE_INVALID`, `CONTACT_INVALID` (with the field).
+    Refuses `PHONE_TAKEN`, `PHONE_INVALID`, `CONTACT_INVALID` (with the field), `CONSENT_INVALID` (with the field).
     """
     GetContact: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.GetContactRequest, _contacts_pb2.Contact]
     """Returns one contact. Refuses `CONTACT_NOT_FOUND`."""
@@ -63,7 +63,7 @@ class ContactsServiceAsyncStub(ContactsServiceStub):
     CreateContact: _aio.UnaryUnaryMultiCallable[_contacts_pb2.CreateContactRequest, _contacts_pb2.Contact]  # type: ignore[assignment]
     """Adds a contact. A phone that opted out before stays opted out: the contact comes back `UNSUBSCRIBED`.
 
-    Refuses `PHONE_TAKEN`, `PHONE_INVALID`, `CONTACT_INVALID` (with the field).
+    Refuses `PHONE_TAKEN`, `PHONE_INVALID`, `CONTACT_INVALID` (with the field), `CONSENT_INVALID` (with the field).
     """
     GetContact: _aio.UnaryUnaryMultiCallable[_contacts_pb2.GetContactRequest, _contacts_pb2.Contact]  # type: ignore[assignment]
     """Returns one contact. Refuses `CONTACT_NOT_FOUND`."""
@@ -91,7 +91,7 @@ class ContactsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_contacts_pb2.Contact, _abc.Awaitable[_contacts_pb2.Contact]]:
         """Adds a contact. A phone that opted out before stays opted out: the contact comes back `UNSUBSCRIBED`.
 
-        Refuses `PHONE_TAKEN`, `PHONE_INVALID`, `CONTACT_INVALID` (with the field).
+        Refuses `PHONE_TAKEN`, `PHONE_INVALID`, `CONTACT_INVALID` (with the field), `CONSENT_INVALID` (with the field).
         """
 
     @_abc_1.abstractmethod
