@@ -8,13 +8,15 @@ from dataclasses import dataclass
 class Caller:
     """The service that calls, in what role (`public`, `merchant`, `webhook`, `operator`, `service`), and for whom.
 
-    `merchant_id` is a UUID, or empty where the call is for no merchant.
+    `merchant_id` is a UUID, or empty where the call is for no merchant. A merchant's call comes from a user or from one
+    of its API keys.
     """
 
     service: str
     role: str
     merchant_id: str = ""
     user_id: str = ""
+    api_key_id: str = ""
 
 
 _current: ContextVar[Caller] = ContextVar("caller")

@@ -36,9 +36,11 @@ class Peer:
             ],
         )
 
-    def metadata(self, merchant_id: str = "", role: str = "service", user_id: str = "") -> Metadata:
+    def metadata(
+        self, merchant_id: str = "", role: str = "service", user_id: str = "", api_key_id: str = ""
+    ) -> Metadata:
         """What a call on behalf of this merchant carries."""
-        assertion = self._identity.assertion(self.service, role, merchant_id, user_id)
+        assertion = self._identity.assertion(self.service, role, merchant_id, user_id, api_key_id)
         return ((HEADER, assertion), (REQUEST_ID_HEADER, request_id()))
 
 

@@ -43,12 +43,14 @@ class Identity:
         self._signed: dict[tuple[str, Caller], tuple[float, str]] = {}
         self._verified: dict[str, tuple[float, Caller]] = {}
 
-    def assertion(self, audience: str, role: str = "service", merchant_id: str = "", user_id: str = "") -> str:
-        now, caller = self._clock(), Caller(self.service, role, merchant_id, user_id)
+    def assertion(
+        self, audience: str, role: str = "service", merchant_id: str = "", user_id: str = "", api_key_id: str = ""
+    ) -> str:
+        now, caller = self._clock(), Caller(self.service, role, merchant_id, user_id, api_key_id)
         signed_time, token = self._signed.get((audience, caller), (0.0, ""))
         if now - signed_time > REUSE_SECONDS:
             claims = {"iss": self.service, "aud": audience, "iat": int(now), "exp": int(now) + LIFE_SECONDS}
-            claims |= {"role": role, "sub": merchant_id, "uid": user_id}
+            claims |= {"role": role, "sub": merchant_id, "uid": user_id, "key": api_key_id}
             token = jwt.encode(claims, self._private_key, algorithm="EdDSA", headers={"typ": "mesh+jwt"})
             _bounded(self._signed)[audience, caller] = (now, token)
         return token
@@ -81,7 +83,9 @@ class Identity:
             raise AssertionInvalid from error
         if not claims["iat"] - LEEWAY_SECONDS <= now <= claims["exp"]:
             raise AssertionInvalid
-        return float(claims["exp"]), Caller(issuer, claims["role"], claims["sub"], claims["uid"])
+        # A caller of the release before says nothing of keys.
+        who = Caller(issuer, claims["role"], claims["sub"], claims["uid"], claims.get("key", ""))
+        return float(claims["exp"]), who
 
 
 def _raw(text: str) -> bytes:

@@ -18,7 +18,9 @@ from google.protobuf.message_factory import GetMessageClass
 from astronote.accounts.v1 import accounts_pb2 as accounts
 from astronote.accounts.v1.accounts_pb2_grpc import AuthServiceStub
 from astronote.campaigns.v1 import campaigns_pb2 as campaigns
+from astronote.campaigns.v1 import offers_pb2 as offers
 from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub, TemplatesServiceStub
+from astronote.campaigns.v1.offers_pb2_grpc import OffersServiceStub
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1 import lists_pb2 as lists
 from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub, ImportsServiceStub
@@ -44,6 +46,7 @@ class Victim:
     merchant_id: str
     ids: list[str]
     numbers: list[int]
+    codes: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,7 @@ async def populate(mesh: TestMesh) -> Victim:
     )
     stub = CampaignsServiceStub(shop.channel)
     draft = campaigns.Campaign(name=CANARY, text=f"{CANARY} {{{{first_name}}}}")
-    draft.audience.all = True
+    draft.audience.all, draft.offer_link, draft.offer.title = True, True, CANARY
     made = [await stub.CreateCampaign(campaigns.CreateCampaignRequest(campaign=draft), **as_victim) for _ in range(2)]
     await stub.SendCampaign(campaigns.SendCampaignRequest(id=made[0].id), **as_victim)
     for _ in range(400):
@@ -92,8 +95,10 @@ async def populate(mesh: TestMesh) -> Victim:
         await asyncio.sleep(0.05)
     # Nothing moves by itself from here on: no report will come.
     message = await sent_message(mesh, merchant_id)
+    code = message.text.split("/o/")[1].split()[0]
+    offer = await OffersServiceStub(shop.channel).GetOffer(offers.GetOfferRequest(code=code), **as_victim)
     ids = [contact.id, kept.id, done.id, template.id, *(each.id for each in made), merchant_id]
-    return Victim(merchant_id, ids, [message.id, message.id >> 17])
+    return Victim(merchant_id, ids, [message.id, message.id >> 17], [code, offer.till_code])
 
 
 async def upload() -> AsyncIterator[contacts.ImportContactsRequest]:
@@ -105,11 +110,10 @@ async def upload() -> AsyncIterator[contacts.ImportContactsRequest]:
 
 async def sent_message(mesh: TestMesh, merchant_id: str) -> sender.Message:
     peer = await mesh.service("sender")
-    metadata = peer.metadata(merchant_id, "merchant")
-    page = await MessagesServiceStub(peer.channel).ListMessages(
-        sender.ListMessagesRequest(), metadata=metadata, timeout=20
-    )
-    return page.messages[0]
+    as_victim = {"metadata": peer.metadata(merchant_id, "merchant"), "timeout": 20}
+    stub = MessagesServiceStub(peer.channel)
+    page = await stub.ListMessages(sender.ListMessagesRequest(), **as_victim)
+    return await stub.GetMessage(sender.GetMessageRequest(id=page.messages[0].id), **as_victim)
 
 
 @pytest.mark.parametrize("method", TENANT_METHODS, ids=name)
@@ -139,7 +143,7 @@ async def answered(
 def requests(method: MethodDescriptor, victim: Victim) -> Iterator[Message]:
     """A plausible request for every id of the victim."""
     cls = GetMessageClass(method.input_type)
-    for id in victim.ids:
+    for id in victim.codes if "code" in method.input_type.fields_by_name else victim.ids:
         for number in victim.numbers:
             request = cls()
             fill(request, id, number)
@@ -169,7 +173,7 @@ def fill(message: Message, id: str, number: int) -> None:
 def text_of(field: str, id: str) -> str:
     if field in ("phone", "to"):
         return PHONE
-    if field == "id" or (field.endswith("_id") and field not in ("request_id", "template_id")):
+    if field in ("id", "code") or (field.endswith("_id") and field not in ("request_id", "template_id")):
         return id
     return {"name": "Mine", "text": "Mine", "source": "test", "key": "k"}.get(field, "")
 

@@ -1,6 +1,7 @@
 """The books of a campaign: what its row and the senders' tally add up to."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 
 from astronote.campaigns.v1 import campaigns_pb2 as pb
@@ -19,7 +20,8 @@ def counts(row: AnyRow) -> pb.Counts:
     return pb.Counts(targeted=row.targeted, queued=queued, skipped=skipped, **known)
 
 
-def report(row: AnyRow) -> pb.Report:
+def report(row: AnyRow, responses: Mapping[str, int]) -> pb.Report:
+    """Of a campaign, and of what its readers did with the links: counts by field."""
     tally = row.tally or CampaignTally()
     captured = tally.credits_captured
     # Once the hold is closed, all that was not captured went back.
@@ -32,6 +34,7 @@ def report(row: AnyRow) -> pb.Report:
         final=row.final,
         start_time=row.start_time,
         finish_time=row.finish_time,
+        **responses,
     )
 
 

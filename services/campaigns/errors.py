@@ -1,6 +1,6 @@
 """What campaigns refuses."""
 
-from kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 
 
 class TemplateNotFound(NotFound):
@@ -45,3 +45,15 @@ class InsufficientCredits(FailedPrecondition):
 
 class LinkNotFound(NotFound):
     """The link leads nowhere."""
+
+
+class OfferNotFound(NotFound):
+    """The merchant made no offer with this code."""
+
+
+class OfferExpired(FailedPrecondition):
+    """The offer has expired."""
+
+
+class AlreadyRedeemed(AlreadyExists):
+    """The offer was redeemed before."""

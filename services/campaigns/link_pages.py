@@ -1,45 +1,117 @@
-"""The pages behind the links: for a phone, without a script, in Greek and English at once."""
+"""The pages behind the links: for a phone, without a script, in the reader's language. They show neither the reader's
+name nor phone, since a link is passed on easily.
+"""
 
+from dataclasses import dataclass
+from datetime import UTC
+from html import escape
+from string import Template
+
+import segno
 from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.timestamp_pb2 import Timestamp
 
-_PAGE = """<!doctype html>
-<html lang="el">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<title>{title}</title>
-<style>
-body {{ font: 1.125rem/1.5 system-ui, sans-serif; margin: 0; padding: 2rem 1.25rem; color: #1b1b1f; background: #fff }}
-main {{ max-width: 28rem; margin: 0 auto }}
-h1 {{ font-size: 1.5rem; line-height: 1.25 }}
-button {{ font: inherit; font-weight: 600; width: 100%; padding: 1rem; border: 0; border-radius: .75rem;
-  color: #fff; background: #8a1c1c }}
-button:focus-visible {{ outline: 3px solid #1b1b1f; outline-offset: 3px }}
-[lang=en] {{ color: #55555e }}
-</style>
-</head>
-<body><main>{body}</main></body>
-</html>
+from astronote.campaigns.v1.offers_pb2 import Offer
+from kit import webpage
+from services.campaigns.link_words import Words, spoken_time
+
+OFFER_STYLE = """
+.ticket{padding-bottom:1.25rem}
+.terms{white-space:pre-line}
+.stub{position:relative;margin:1.5rem -1.5rem 0;padding:1.5rem 1.5rem 0;border-top:2px dashed var(--line);
+text-align:center}
+.stub::before,.stub::after{content:"";position:absolute;top:-.8rem;width:1.5rem;height:1.5rem;border-radius:50%;
+background:var(--paper)}
+.stub::before{left:-.75rem}.stub::after{right:-.75rem}
+.stub h2{font-size:1.0625rem}
+.qr{width:min(13rem,100%);margin:1rem auto;padding:.25rem;border-radius:1rem;background:#fff}
+.qr svg{display:block;width:100%;height:auto}
+.code{font-size:2rem;line-height:1.2;font-weight:700;letter-spacing:.04em;font-variant-numeric:tabular-nums}
 """
-_ASK = """<h1>Διαγραφή από τα μηνύματα</h1>
-<p>Δεν θα λαμβάνετε πια μηνύματα από αυτό το κατάστημα.</p>
-<p lang="en">You will get no more texts from this shop.</p>
-<form method="post" action="/u/{code}"><button>Διαγραφή · Unsubscribe</button></form>
-"""
-_DONE = """<h1>Έγινε. Δεν θα σας ξαναστείλουμε.</h1>
-<p lang="en">Done. You will get no more texts from this shop.</p>
-"""
+ASK = Template("""<main><div class="card"><h1>$title</h1><p>$text</p>
+<form method="post" action="/u/$code?language=$language"><button>$button</button></form></div></main>""")
+NOTICE = Template('<main><div class="card">$mark<h1>$title</h1><p>$text</p><p class="soft">$more</p></div></main>')
+OFFER = Template("""<main><article class="card ticket"><h1>$title</h1><p class="terms">$text</p>
+<section class="stub" aria-labelledby="till"><h2 id="till">$show_code</h2>
+<div class="qr" role="img" aria-label="$label">$qr</div><p class="code">$code</p><p class="soft">$until</p></section>
+</article></main>""")
+FOOTER = Template(
+    """<footer><a href="?language=$other" lang="$other" hreflang="$other">$other_name</a>$more</footer>"""
+)
+LEAVE = Template('<a href="/u/$code?language=$language" rel="nofollow">$unsubscribe</a>')
 
 
-def unsubscribe(code: str) -> HttpBody:
-    """Asks; `code` has been resolved, so it is eleven letters and digits."""
-    return _html("Διαγραφή · Unsubscribe", _ASK.format(code=code))
+@dataclass(frozen=True)
+class Reader:
+    """Who follows a link: by its `code`, from which `shop`; times are said in the shop's zone."""
+
+    code: str
+    shop: str
+    time_zone: str
+    words: Words
+
+    def time(self, time: Timestamp) -> str:
+        return spoken_time(time.ToDatetime(tzinfo=UTC), self.time_zone, self.words)
 
 
-def unsubscribed() -> HttpBody:
-    return _html("Έγινε · Done", _DONE)
+def unsubscribe(reader: Reader) -> HttpBody:
+    """Asks."""
+    words = reader.words
+    text = _naming(words.unsubscribe_from, reader)
+    title, button = words.unsubscribe, words.unsubscribe_now
+    body = ASK.substitute(title=title, text=text, code=reader.code, language=words.language, button=button)
+    return _page(reader, title, body)
 
 
-def _html(title: str, body: str) -> HttpBody:
-    return HttpBody(content_type="text/html; charset=utf-8", data=_PAGE.format(title=title, body=body).encode())
+def unsubscribed(reader: Reader) -> HttpBody:
+    words = reader.words
+    return _notice(reader, webpage.DONE, words.done, _naming(words.no_more_texts, reader), words.last_text)
+
+
+def offer(reader: Reader, offer: Offer) -> HttpBody:
+    words, title = reader.words, offer.terms.title or reader.words.your_offer
+    if offer.state == Offer.REDEEMED:
+        time = words.redeemed_at.format(time=reader.time(offer.redeem_time))
+        return _notice(reader, webpage.DONE, words.redeemed, escape(title), time)
+    if offer.state == Offer.EXPIRED:
+        time = words.expired_at.format(time=reader.time(offer.terms.expire_time))
+        return _notice(reader, webpage.OVER, words.expired, escape(title), time)
+    until = [words.valid_once]
+    if offer.terms.HasField("expire_time"):
+        until.insert(0, words.valid_until.format(time=reader.time(offer.terms.expire_time)))
+    code = " ".join(offer.till_code[at : at + 3] for at in range(0, len(offer.till_code), 3))
+    body = OFFER.substitute(
+        title=escape(title),
+        text=escape(offer.terms.text),
+        show_code=words.show_code,
+        label=words.qr_code.format(code=code),
+        qr=_qr(offer.till_code),
+        code=code,
+        until="<br>".join(until),
+    )
+    return _page(reader, title, body, OFFER_STYLE, leave=True)
+
+
+def _notice(reader: Reader, mark: str, title: str, text: str, more: str) -> HttpBody:
+    return _page(reader, title, NOTICE.substitute(mark=webpage.mark(mark), title=title, text=text, more=more))
+
+
+def _page(reader: Reader, title: str, main: str, style: str = "", *, leave: bool = False) -> HttpBody:
+    words = reader.words
+    more = LEAVE.substitute(code=reader.code, language=words.language, unsubscribe=words.unsubscribe) if leave else ""
+    other = {"other": words.other_language, "other_name": words.other_language_name}
+    body = f"<header>{escape(reader.shop)}</header>{main}{FOOTER.substitute(other, more=more)}"
+    page = webpage.page(words.language, f"{title} · {reader.shop}", body, style)
+    return HttpBody(content_type=webpage.CONTENT_TYPE, data=page)
+
+
+def _naming(sentence: str, reader: Reader) -> str:
+    return sentence.format(shop=f"<b>{escape(reader.shop)}</b>")
+
+
+def _qr(text: str) -> str:
+    """What a till's scanner reads: the figures that a cashier would type, dark on light in every colour scheme, and
+    still readable with a third of it lost to a scratch or a reflection.
+    """
+    code = segno.make_qr(text, error="h", mode="numeric")
+    return str(code.svg_inline(border=3, dark="#000", omitsize=True))

@@ -22,7 +22,7 @@ from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
 from services.campaigns import pricing
-from services.campaigns.codes import PLACEHOLDER, Codes, first_message_id
+from services.campaigns.codes import Codes, first_message_id
 from services.campaigns.errors import TextInvalid
 from services.campaigns.rendering import Text, compile_text
 from services.campaigns.store import CampaignStore
@@ -109,7 +109,7 @@ class Preparer:
         return None
 
     async def _freeze(self, row: AnyRow) -> AnyRow:
-        text = compile_text(row.text)
+        text = compile_text(row.text, row.link_base_url, with_offer=row.offer_link)
         pages = self._audiences.pages(row.merchant_id, row.audience, text.fields, row.after_phone, self._batch_size)
         async with aclosing(pages):
             async for page in pages:
@@ -134,13 +134,12 @@ class Preparer:
     def _batch(self, row: AnyRow, batch_id: int, text: Text, members: Sequence[contacts.AudienceMember]) -> SendBatch:
         first_id = first_message_id(batch_id)
         codes = self._codes.of_range(first_id, len(members))
-        links = [f"{row.link_base_url}/u/{code}" for code in codes]
-        recipients = pricing.recipients(text, members, links)
+        recipients = pricing.recipients(text, members, codes)
         if len(recipients) < len(members):
-            # Some texts are too long. Those that stay are rendered anew, since a link belongs to a place in the batch.
+            # Some texts are too long. Those that stay are rendered anew, since a code belongs to a place in the batch.
             kept = {recipient.phone for recipient in recipients}
             staying = [member for member in members if member.phone in kept]
-            recipients = pricing.recipients(text, staying, links[: len(staying)])
+            recipients = pricing.recipients(text, staying, codes[: len(staying)])
         return SendBatch(
             batch_id=batch_id,
             campaign_id=row.id,
@@ -176,8 +175,3 @@ class Preparer:
                 await store.reopen(row.id)
             raise
         self._due.set()
-
-
-def sample_link(base_url: str) -> str:
-    """A link as long as every other: what a quote counts is what is sent."""
-    return f"{base_url}/u/{PLACEHOLDER}"

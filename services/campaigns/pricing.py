@@ -12,7 +12,7 @@ from astronote.campaigns.v1 import campaigns_pb2 as pb
 from astronote.contacts.v1.contacts_pb2 import AudienceMember
 from astronote.sender.v1.batches_pb2 import BatchRecipient
 from kit import gsm
-from services.campaigns.rendering import Text
+from services.campaigns.rendering import LANGUAGE, Text
 
 SAMPLE_SIZE = 5
 # What values may make of a text; longer ones are skipped, and never cut.
@@ -21,18 +21,23 @@ TOO_LONG = "text_too_long"
 ENCODINGS = {gsm.Encoding.GSM_7: pb.Rendering.GSM_7, gsm.Encoding.UCS_2: pb.Rendering.UCS_2}
 
 
-def recipients(text: Text, members: Iterable[AudienceMember], links: Sequence[str]) -> list[BatchRecipient]:
+def recipients(text: Text, members: Iterable[AudienceMember], codes: Sequence[str]) -> list[BatchRecipient]:
     """The texts of a page, but for those of more than `SEGMENTS_MAX` segments; a segment costs one credit."""
-    render, count = text.render, gsm.count
+    render, count, language_index = text.render, gsm.count, text.fields.index(LANGUAGE)
     page = []
-    for member, link in zip(members, links, strict=True):
-        rendered = render(member.values, link)
+    for member, code in zip(members, codes, strict=True):
+        rendered = render(member.values, code)
         segments = count(rendered)[1]
         if segments > SEGMENTS_MAX:
             continue
         page.append(
             BatchRecipient(
-                contact_id=member.contact_id, phone=member.phone, text=rendered, segments=segments, credits=segments
+                contact_id=member.contact_id,
+                phone=member.phone,
+                text=rendered,
+                segments=segments,
+                credits=segments,
+                language=member.values[language_index],
             )
         )
     return page

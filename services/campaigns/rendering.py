@@ -1,7 +1,7 @@
 """Texts with merge fields: checked once, compiled once, rendered for each recipient.
 
 A field is `{{first_name}}` or `{{attributes.city|default}}`; `{{unsubscribe_link}}` places the way out, which is added
-at the end where the text does not place it.
+at the end where the text does not place it, and `{{offer_link}}` places the way to the reader's offer.
 """
 
 import difflib
@@ -9,37 +9,47 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kit import gsm
+from services.campaigns.codes import PLACEHOLDER
 from services.campaigns.errors import TextInvalid
 
 TEXT_CHARACTERS_MAX = 1530
 MERGE_FIELDS_MAX = 50
 FIELDS = ("first_name", "last_name", "email", "language")
 ATTRIBUTE = re.compile(r"attributes\.[\w \-]{1,50}")
-UNSUBSCRIBE_LINK = "unsubscribe_link"
+UNSUBSCRIBE_LINK, OFFER_LINK = "unsubscribe_link", "offer_link"
+# What stands between the address of the links and the code of a recipient.
+LINK_PATHS = {UNSUBSCRIBE_LINK: "/u/", OFFER_LINK: "/o/"}
+# What the contact speaks is asked with every text: the pages behind the links are in that language.
+LANGUAGE = "language"
 _FIELD = re.compile(r"\{\{\s*([^{}|]*?)\s*(?:\|([^{}]*))?\}\}")
-_SUFFIX = "\n{{" + UNSUBSCRIBE_LINK + "}}"
+_UNSUBSCRIBE_SUFFIX = "\n{{" + UNSUBSCRIBE_LINK + "}}"
+_OFFER_SUFFIX = "\n%s: {{" + OFFER_LINK + "}}"
+_VIEW_OFFER = {"en": "View offer", "el": "Δείτε την προσφορά"}
+_GREEK = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]")
 
 
 @dataclass(frozen=True)
 class Text:
-    """A compiled text. `fields` are what its recipients' values have to be, in that order; the link is not among them.
+    """A compiled text. `fields` are what its recipients' values have to be, in that order; links are not among them,
+    and `language` always is.
 
-    `render(values, link)` is the text of one recipient; an empty value takes the field's default.
+    `render(values, code)` is the text of one recipient; an empty value takes the field's default, and every link ends
+    in the code.
     """
 
     fields: tuple[str, ...]
     render: Callable[[Sequence[str], str], str]
 
 
-def compile_text(text: str, field: str = "text") -> Text:
-    """`field` is where the text stands in the request.
+def compile_text(text: str, base_url: str = "", *, with_offer: bool = False, field: str = "text") -> Text:
+    """`base_url` is what the links begin with, `field` where the text stands in the request.
 
     Refuses `TextInvalid`, with what is wrong and, for an unknown merge field, what may have been meant.
     """
     if not text.strip() or len(text) > TEXT_CHARACTERS_MAX:
         raise TextInvalid(field=field, characters=len(text), characters_max=TEXT_CHARACTERS_MAX)
-    if UNSUBSCRIBE_LINK not in {match[1] for match in _FIELD.finditer(text)}:
-        text += _SUFFIX
+    text = _with_links(text, with_offer=with_offer)
     literals, names, defaults, end = [], [], [], 0
     for match in _FIELD.finditer(text):
         _check(match[1], field)
@@ -50,24 +60,51 @@ def compile_text(text: str, field: str = "text") -> Text:
     literals.append(text[end:])
     if any("{{" in literal or "}}" in literal for literal in literals):
         raise TextInvalid(field=field, braces="{{ and }} stand round a merge field only")
-    fields = tuple(dict.fromkeys(name for name in names if name != UNSUBSCRIBE_LINK))
-    if len(fields) > MERGE_FIELDS_MAX:
-        raise TextInvalid(field=field, merge_fields=len(fields), merge_fields_max=MERGE_FIELDS_MAX)
+    literals = [
+        literal + (base_url + LINK_PATHS[name] if name in LINK_PATHS else "")
+        for literal, name in zip(literals, [*names, ""], strict=True)
+    ]
+    merged = {name: None for name in names if name not in LINK_PATHS}
+    if len(merged) > MERGE_FIELDS_MAX:
+        raise TextInvalid(field=field, merge_fields=len(merged), merge_fields_max=MERGE_FIELDS_MAX)
+    fields = tuple({**merged, LANGUAGE: None})
     return Text(fields, _renderer(literals, names, defaults, fields))
+
+
+def places_offer(text: str) -> bool:
+    return OFFER_LINK in _names(text)
+
+
+def _with_links(text: str, *, with_offer: bool) -> str:
+    """Adds the links that the text does not place itself."""
+    if with_offer and not places_offer(text):
+        text += _OFFER_SUFFIX % _view_offer(text)
+    return text if UNSUBSCRIBE_LINK in _names(text) else text + _UNSUBSCRIBE_SUFFIX
+
+
+def _view_offer(text: str) -> str:
+    """In the text's own language, and in GSM-7 where the text is, so that the words never make it UCS-2."""
+    words_only = _FIELD.sub("", text)
+    view_offer = _VIEW_OFFER["el" if _GREEK.search(words_only) else "en"]
+    return view_offer if gsm.ucs2_characters(words_only) else gsm.to_gsm(view_offer)
+
+
+def _names(text: str) -> set[str]:
+    return {match[1] for match in _FIELD.finditer(text)}
 
 
 def _renderer(
     literals: list[str], names: list[str], defaults: list[str], fields: tuple[str, ...]
 ) -> Callable[[Sequence[str], str], str]:
-    # A chain of literal, value, literal, …: `slots` says which value, -1 the link.
-    slots = [fields.index(name) if name != UNSUBSCRIBE_LINK else -1 for name in names]
+    # A chain of literal, value, literal, …: `slots` says which value, -1 the code of a link.
+    slots = [-1 if name in LINK_PATHS else fields.index(name) for name in names]
     chain = list(zip(slots, defaults, literals[1:], strict=True))
     head = literals[0]
 
-    def render(values: Sequence[str], link: str) -> str:
+    def render(values: Sequence[str], code: str) -> str:
         parts = [head]
         for slot, default, literal in chain:
-            parts.append(link if slot < 0 else values[slot] or default)
+            parts.append(code if slot < 0 else values[slot] or default)
             parts.append(literal)
         return "".join(parts)
 
@@ -75,18 +112,20 @@ def _renderer(
 
 
 def _check(name: str, field: str) -> None:
-    if name in FIELDS or name == UNSUBSCRIBE_LINK or ATTRIBUTE.fullmatch(name):
+    known = [*FIELDS, *LINK_PATHS]
+    if name in known or ATTRIBUTE.fullmatch(name):
         return
-    known = [*FIELDS, UNSUBSCRIBE_LINK]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     raise TextInvalid(
         field=field, merge_field=name, known=",".join([*known, "attributes.<name>"]), suggestion="".join(close)
     )
 
 
-def preview(text: str, values: Mapping[str, str], link: str) -> str:
-    """Renders with the values that are given; where there is none, the default, or else the field's own name."""
+def preview(text: str, values: Mapping[str, str], base_url: str) -> str:
+    """Renders with the values that are given; where there is none, the default, or else the field's own name. Its links
+    are as long as every other.
+    """
     with_default = {match[1] for match in _FIELD.finditer(text) if match[2]}
-    compiled = compile_text(text)
+    compiled = compile_text(text, base_url)
     shown = [values.get(name) or ("" if name in with_default else f"[{name}]") for name in compiled.fields]
-    return compiled.render(shown, link)
+    return compiled.render(shown, PLACEHOLDER)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -22,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
+from astronote.campaigns.v1.offers_pb2 import OfferTerms
 from astronote.contacts.v1.audience_pb2 import Audience
 from astronote.sender.v1.events_pb2 import CampaignTally
 from kit.rows import EnumName, MessageJson
@@ -60,6 +62,8 @@ campaigns = Table(
     Column("text", Text, nullable=False),
     Column("audience", MessageJson(Audience), nullable=False),
     Column("sender_name", Text, nullable=False, server_default=""),
+    Column("offer_link", Boolean, nullable=False, server_default=text("false")),
+    Column("offer", MessageJson(OfferTerms)),
     Column("state", EnumName(Campaign.State), nullable=False, server_default="DRAFT"),
     Column("failure", Text, nullable=False, server_default=""),
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
@@ -67,6 +71,9 @@ campaigns = Table(
     Column("finish_time", DateTime(timezone=True)),
     # Frozen at the send: what the links begin with.
     Column("link_base_url", Text, nullable=False, server_default=""),
+    # Frozen at the send: whose pages they are, and in whose time.
+    Column("company", Text, nullable=False, server_default=""),
+    Column("time_zone", Text, nullable=False, server_default=""),
     # How far the audience is frozen: a phone sorts once, so a resumed run meets nobody twice.
     Column("after_phone", Text, nullable=False, server_default=""),
     Column("frozen", Boolean, nullable=False, server_default=text("false")),
@@ -109,4 +116,35 @@ batches = Table(
     UniqueConstraint("campaign_id", "number", name="batches_campaign_id_number_key"),
     CheckConstraint("state IN ('READY', 'PUBLISHED', 'TAKEN', 'DONE', 'CANCELLED')", name="batches_state_check"),
     Index("batches_open_idx", "campaign_id", "state", "number", postgresql_where=text("state <> 'DONE'")),
+)
+
+# What somebody did with the links of a text. Who did nothing has no row. No foreign key leads to the campaign, since
+# every reader would lock it.
+responses = Table(
+    "responses",
+    metadata,
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("campaign_id", Uuid(as_uuid=False), nullable=False),
+    Column("contact_id", Uuid(as_uuid=False)),
+    Column("till_code", Text, nullable=False),
+    Column("views", Integer, nullable=False, server_default="0"),
+    Column("redeem_time", DateTime(timezone=True)),
+    Column("redeem_user_id", Text, nullable=False, server_default=""),
+    Column("redeem_api_key_id", Text, nullable=False, server_default=""),
+    Column("unsubscribe_time", DateTime(timezone=True)),
+    UniqueConstraint("merchant_id", "till_code", name="responses_merchant_id_till_code_key"),
+)
+
+# The responses to a campaign, counted in shards, so that its readers don't wait for each other.
+response_counts = Table(
+    "response_counts",
+    metadata,
+    Column("campaign_id", Uuid(as_uuid=False), primary_key=True),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("views", Integer, nullable=False, server_default="0"),
+    Column("viewers", Integer, nullable=False, server_default="0"),
+    Column("redemptions", Integer, nullable=False, server_default="0"),
+    Column("unsubscribes", Integer, nullable=False, server_default="0"),
 )

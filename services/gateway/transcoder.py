@@ -64,7 +64,7 @@ class Transcoder:
 
     async def carry(self, exchange: Exchange, values: list[str], principal: Principal) -> None:
         """Answers the exchange. Raises what the request is refused for, by the gateway or by the service."""
-        metadata = self._peer.metadata(principal.merchant_id, principal.role, principal.user_id)
+        metadata = self._peer.metadata(principal.merchant_id, principal.role, principal.user_id, principal.api_key_id)
         metadata += ((CLIENT_ADDRESS_HEADER, exchange.client_address),)
         if principal.role == "webhook":
             metadata += _proofs(exchange)

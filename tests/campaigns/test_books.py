@@ -26,19 +26,23 @@ def test_the_books_add_up_at_every_instant() -> None:
 
 def test_a_final_report_releases_all_that_was_not_captured() -> None:
     tally = CampaignTally(delivered=9, credits_captured=18)
-    assert books.report(row(tally=tally, final=True)).credits == pb.Credits(held=20, captured=18, released=2)
+    report = books.report(row(tally=tally, final=True), {"views": 3, "viewers": 2})
+    assert report.credits == pb.Credits(held=20, captured=18, released=2)
+    assert (report.views, report.viewers, report.redemptions) == (3, 2, 0)
 
 
 def test_a_quote_counts_each_text() -> None:
-    text = compile_text("Γεια {{first_name}} {{unsubscribe_link}}")
+    text = compile_text("Γεια {{first_name}} {{unsubscribe_link}}", "http://x.gr")
     members = [
-        AudienceMember(phone="+306900000001", values=["Μαρία"]),
-        AudienceMember(phone="+3906123456", values=["α" * 70]),
-        AudienceMember(phone="+12025550123", values=[""]),
+        AudienceMember(phone="+306900000001", values=["Μαρία", "el"]),
+        AudienceMember(phone="+3906123456", values=["α" * 70, ""]),
+        AudienceMember(phone="+12025550123", values=["", ""]),
     ]
     estimate = pricing.Estimate()
-    members.append(AudienceMember(phone="+306900000002", values=["α" * 700]))
-    estimate.add(pricing.recipients(text, members, ["http://x.gr/u/00000000000"] * 4), 4)
+    members.append(AudienceMember(phone="+306900000002", values=["α" * 700, ""]))
+    page = pricing.recipients(text, members, ["00000000000"] * 4)
+    assert [recipient.language for recipient in page] == ["el", "", ""]
+    estimate.add(page, 4)
     quote = estimate.quote(balance=3)
     assert (quote.recipients, quote.credits, quote.affordable) == (3, 4, False)
     assert dict(quote.skipped) == {"text_too_long": 1}

@@ -32,6 +32,8 @@ def identity(service: str, clock: Clock | None = None) -> Identity:
 def test_an_assertion_says_who_calls_for_whom() -> None:
     token = identity("gateway").assertion("contacts", "merchant", MERCHANT, "user")
     assert identity("contacts").verify(token) == Caller("gateway", "merchant", MERCHANT, "user")
+    token = identity("gateway").assertion("contacts", "merchant", MERCHANT, api_key_id="key")
+    assert identity("contacts").verify(token) == Caller("gateway", "merchant", MERCHANT, "", "key")
 
 
 def test_an_assertion_is_for_one_service_and_a_minute() -> None:

@@ -10,15 +10,15 @@ from google.protobuf.empty_pb2 import Empty
 from astronote.campaigns.v1 import campaigns_pb2 as pb
 from kit import caller, pages, rows
 from kit.interceptors import Context
-from services.campaigns import books, pricing, states
-from services.campaigns.errors import CampaignInvalid
-from services.campaigns.preparation import sample_link
-from services.campaigns.rendering import compile_text
+from services.campaigns import books, offers, pricing, states
+from services.campaigns.codes import PLACEHOLDER
+from services.campaigns.errors import CampaignInvalid, TextInvalid
+from services.campaigns.rendering import compile_text, places_offer
 from services.campaigns.servicers.verbs import Verbs
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import shown
 
-WRITABLE = frozenset({"name", "template_id", "text", "audience", "sender_name"})
+WRITABLE = frozenset({"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer"})
 NAME_CHARACTERS_MAX = 100
 SENDER_NAME = re.compile(r"[A-Za-z0-9]{3,11}|\+[1-9]\d{7,14}")
 LOOK_SECONDS = 0.5
@@ -32,6 +32,7 @@ class Campaigns(Verbs):
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
             await _take_text(store, campaign)
+            _check_offer_link(campaign.text, has_offer=campaign.offer_link)
             return await store.answered(request, await store.create_campaign(campaign))
 
     async def GetCampaign(self, request: pb.GetCampaignRequest, context: Context) -> pb.Campaign:
@@ -55,9 +56,10 @@ class Campaigns(Verbs):
             await _take_text(store, campaign)
             # A text of its own is no template's, and a template brings its text.
             whose = ["template_id", "text"] if {"template_id", "text"} & set(paths) else []
-            values = {path: getattr(campaign, path) for path in {*paths, *whose}}
-            compile_text(values.get("text", row.text), field="campaign.text")
-            return shown(await store.update_campaign(campaign.id, **values))
+            row = await store.edit_campaign(campaign, [*{*paths, *whose}])
+            compile_text(row.text, field="campaign.text")
+            _check_offer_link(row.text, has_offer=row.offer_link)
+            return shown(row)
 
     async def DeleteCampaign(self, request: pb.DeleteCampaignRequest, context: Context) -> Empty:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
@@ -70,22 +72,23 @@ class Campaigns(Verbs):
         async with CampaignStore.open(self._database, merchant_id) as store:
             row = await store.campaign(request.id)
         merchant = await self._merchants.get(merchant_id)
-        link = sample_link(merchant.public_base_url or self._public_base_url)
-        text, estimate = compile_text(row.text), pricing.Estimate()
+        base_url = merchant.public_base_url or self._public_base_url
+        text, estimate = compile_text(row.text, base_url, with_offer=row.offer_link), pricing.Estimate()
         async for page in self._audiences.pages(merchant_id, row.audience, text.fields, "", self._page_size):
-            links = [link] * len(page.members)
-            estimate.add(pricing.recipients(text, page.members, links), len(page.members))
+            # As long as every other code: what a quote counts is what is sent.
+            codes = [PLACEHOLDER] * len(page.members)
+            estimate.add(pricing.recipients(text, page.members, codes), len(page.members))
         return estimate.quote(await self._balance(merchant_id))
 
     async def GetReport(self, request: pb.GetReportRequest, context: Context) -> pb.Report:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
-            return books.report(await store.campaign(request.id))
+            return books.report(await store.campaign(request.id), await store.response_counts(request.id))
 
     async def WatchCampaign(self, request: pb.WatchCampaignRequest, context: Context) -> AsyncIterator[pb.Progress]:
         merchant_id, pace, last = caller.merchant_id(), books.Pace(), pb.Report()
         while not last.final:
             async with CampaignStore.open(self._database, merchant_id) as store:
-                report = books.report(await store.campaign(request.id))
+                report = books.report(await store.campaign(request.id), await store.response_counts(request.id))
             progress = pace.progress(report, datetime.now(UTC))
             if report != last:
                 yield progress
@@ -107,6 +110,14 @@ def _check(campaign: pb.Campaign, paths: list[str]) -> None:
         raise CampaignInvalid(field="campaign.audience.all", rule="is true or left out")
     if "sender_name" in paths and campaign.sender_name and not SENDER_NAME.fullmatch(campaign.sender_name):
         raise CampaignInvalid(field="campaign.sender_name", rule="3 to 11 letters and digits, or E.164")
+    if "offer" in paths:
+        offers.check(campaign.offer)
+
+
+def _check_offer_link(text: str, *, has_offer: bool) -> None:
+    """Refuses `TextInvalid`."""
+    if places_offer(text) and not has_offer:
+        raise TextInvalid(field="campaign.text", merge_field="offer_link", rule="needs offerLink: true")
 
 
 async def _take_text(store: CampaignStore, campaign: pb.Campaign) -> None:

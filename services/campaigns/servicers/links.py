@@ -1,8 +1,7 @@
 """What the links in the texts lead to. The code is the proof: nobody is logged in here."""
 
+import secrets
 from datetime import UTC, datetime
-from typing import NamedTuple
-from uuid import UUID
 
 from google.api.httpbody_pb2 import HttpBody
 
@@ -11,13 +10,15 @@ from astronote.campaigns.v1 import campaigns_pb2_grpc as rpc
 from astronote.campaigns.v1.events_pb2 import LinkOpened
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
-from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
 from kit.channel import Peer
 from kit.interceptors import Context
 from kit.store import Database
-from services.campaigns import link_pages
-from services.campaigns.codes import Codes, place
+from services.campaigns import link_pages, offers
+from services.campaigns.codes import Codes
 from services.campaigns.errors import LinkNotFound
+from services.campaigns.link_pages import Reader
+from services.campaigns.link_words import words_for
+from services.campaigns.sent import Sent
 from services.campaigns.store import CampaignStore
 
 TIMEOUT_SECONDS = 5
@@ -25,32 +26,40 @@ TIMEOUT_SECONDS = 5
 MESSAGE_IDS = 1 << 63
 
 
-class Sent(NamedTuple):
-    """The text that a code was made for."""
-
-    merchant_id: str
-    campaign_id: str
-    message_id: int
-    recipient: BatchRecipient
-
-
 class Links(rpc.LinksServiceServicer):
+    """Its transactions work across merchants: only the link says whose customer this is."""
+
     def __init__(self, database: Database, contacts: Peer, codes: Codes) -> None:
         self._database, self._contacts, self._codes = database, contacts, codes
         self._stub = AudiencesServiceStub(contacts.channel)
 
     async def ShowUnsubscribe(self, request: pb.ShowUnsubscribeRequest, context: Context) -> HttpBody:
-        await self._opened(request.code, LinkOpened.UNSUBSCRIBE)
-        return link_pages.unsubscribe(request.code)
+        async with CampaignStore.open_pipeline(self._database) as store:
+            sent = await self._opened(store, request.code, LinkOpened.UNSUBSCRIBE)
+        return link_pages.unsubscribe(_reader(request, sent))
 
     async def Unsubscribe(self, request: pb.UnsubscribeRequest, context: Context) -> HttpBody:
-        sent = await self._opened(request.code, LinkOpened.UNSUBSCRIBE)
+        async with CampaignStore.open_pipeline(self._database) as store:
+            sent = await self._opened(store, request.code, LinkOpened.UNSUBSCRIBE)
         await self._stub.WithdrawConsent(
             contacts.WithdrawConsentRequest(phone=sent.recipient.phone, source="unsubscribe link"),
             metadata=self._contacts.metadata(sent.merchant_id),
             timeout=TIMEOUT_SECONDS,
         )
-        return link_pages.unsubscribed()
+        async with CampaignStore.open_pipeline(self._database) as store:
+            response = await store.response(sent, offers.till_codes(secrets.randbelow))
+            await store.note_unsubscribe(response, datetime.now(UTC))
+        return link_pages.unsubscribed(_reader(request, sent))
+
+    async def ShowOffer(self, request: pb.ShowOfferRequest, context: Context) -> HttpBody:
+        async with CampaignStore.open_pipeline(self._database) as store:
+            sent = await self._opened(store, request.code, LinkOpened.OFFER)
+            if not sent.campaign.offer_link:
+                raise LinkNotFound
+            response = await store.response(sent, offers.till_codes(secrets.randbelow))
+            await store.note_view(response)
+        offer = offers.shown(response, sent.campaign.offer, datetime.now(UTC))
+        return link_pages.offer(_reader(request, sent), offer)
 
     async def ResolveCode(self, request: pb.ResolveCodeRequest, context: Context) -> pb.ResolveCodeResponse:
         message_id = self._codes.message_id(request.code)
@@ -58,27 +67,21 @@ class Links(rpc.LinksServiceServicer):
             raise LinkNotFound
         return pb.ResolveCodeResponse(message_id=message_id)
 
-    async def _opened(self, code: str, kind: LinkOpened.Kind.ValueType) -> Sent:
+    async def _opened(self, store: CampaignStore, code: str, kind: LinkOpened.Kind.ValueType) -> Sent:
         """The text of the link that is being opened, which is said once a day. Refuses `LinkNotFound`."""
         now = datetime.now(UTC)
-        # Across merchants: only the link says whose customer this is.
-        async with CampaignStore.open_pipeline(self._database) as store:
-            sent = await self._sent(store, code)
-            # However often a scanner comes: what it costs is bounded, and a code that leads nowhere costs nothing.
-            if await store.first_time(f"opened:{sent.message_id}:{kind}:{now.date()}"):
-                event = LinkOpened(merchant_id=sent.merchant_id, campaign_id=sent.campaign_id, kind=kind)
-                event.message_id = sent.message_id
-                event.open_time.FromDatetime(now)
-                if sent.recipient.contact_id:
-                    event.contact_id = str(UUID(bytes=sent.recipient.contact_id))
-                await store.emit(event)
+        sent = await store.sent(self._codes.message_id(code))
+        # However often a scanner comes: what it costs is bounded, and a code that leads nowhere costs nothing.
+        if await store.first_time(f"opened:{sent.message_id}:{kind}:{now.date()}"):
+            event = LinkOpened(merchant_id=sent.merchant_id, campaign_id=sent.campaign_id, kind=kind)
+            event.message_id, event.contact_id = sent.message_id, sent.contact_id
+            event.open_time.FromDatetime(now)
+            await store.emit(event)
         return sent
 
-    async def _sent(self, store: CampaignStore, code: str) -> Sent:
-        message_id = self._codes.message_id(code) or 0
-        batch_id, index = place(message_id)
-        row = await store.batch(batch_id) if batch_id < 1 << 46 else None
-        recipients = SendBatch.FromString(row.payload).recipients if row else []
-        if row is None or index >= len(recipients):
-            raise LinkNotFound
-        return Sent(row.merchant_id, row.campaign_id, message_id, recipients[index])
+
+def _reader(request: pb.ShowUnsubscribeRequest | pb.UnsubscribeRequest | pb.ShowOfferRequest, sent: Sent) -> Reader:
+    campaign, recipient = sent.campaign, sent.recipient
+    words = words_for(request.language, recipient.language, recipient.phone)
+    # Campaigns of the release before kept no company.
+    return Reader(request.code, campaign.company or campaign.sender_name, campaign.time_zone, words)

@@ -9,7 +9,6 @@ from kit.interceptors import Context
 from kit.store import Database
 from services.campaigns import pricing, rendering
 from services.campaigns.errors import TemplateInvalid
-from services.campaigns.preparation import sample_link
 from services.campaigns.store import CampaignStore
 
 WRITABLE = frozenset({"name", "text", "language", "category"})
@@ -52,7 +51,7 @@ class Templates(rpc.TemplatesServiceServicer):
     async def PreviewTemplate(self, request: pb.PreviewTemplateRequest, context: Context) -> pb.PreviewTemplateResponse:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
             template = await store.template(request.id)
-        text = rendering.preview(template.text, request.values, sample_link(self._public_base_url))
+        text = rendering.preview(template.text, request.values, self._public_base_url)
         return pb.PreviewTemplateResponse(
             rendering=pricing.rendering(text),
             gsm_rendering=pricing.rendering(gsm.to_gsm(text)),

@@ -1,6 +1,7 @@
 """The verbs that move a campaign. Each is one compare-and-set under the campaign's lock."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from astronote.campaigns.v1 import campaigns_pb2 as pb
 from astronote.campaigns.v1 import campaigns_pb2_grpc as rpc
@@ -10,7 +11,7 @@ from kit import caller
 from kit.channel import Peer
 from kit.interceptors import Context
 from kit.store import Database
-from services.campaigns import states
+from services.campaigns import offers, states
 from services.campaigns.errors import InsufficientCredits, NoRecipients, SenderNameMissing, SubscriptionRequired
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences
@@ -57,7 +58,9 @@ class Verbs(rpc.CampaignsServiceServicer):
             if not sender_name:
                 raise SenderNameMissing(field="sender_name")
             compile_text(row.text)
-            row = await store.start(request.id, sender_name, merchant.public_base_url or self._public_base_url)
+            offers.check_open(row.offer, datetime.now(UTC))
+            base_url = merchant.public_base_url or self._public_base_url
+            row = await store.start(request.id, sender_name, base_url, merchant.company, merchant.time_zone)
             answer = await store.answered(request, shown(row))
         self._started.set()
         return answer

@@ -3,8 +3,9 @@
 from services.campaigns.store.audiences import AudienceStatements
 from services.campaigns.store.batches import BatchStatements
 from services.campaigns.store.campaigns import CampaignStatements
+from services.campaigns.store.responses import ResponseStatements
 from services.campaigns.store.templates import TemplateStatements
 
 
-class CampaignStore(TemplateStatements, CampaignStatements, AudienceStatements, BatchStatements):
+class CampaignStore(TemplateStatements, CampaignStatements, AudienceStatements, BatchStatements, ResponseStatements):
     """Every statement, in one transaction."""

@@ -95,10 +95,6 @@ class BatchStatements(Store):
             for row in found
         ]
 
-    async def batch(self, id: int) -> AnyRow | None:
-        query = select(batches.c.merchant_id, batches.c.campaign_id, batches.c.payload).where(batches.c.id == id)
-        return (await self.connection.execute(query)).one_or_none()
-
     def _batch(self, id: int) -> tuple[Any, ...]:
         return batches.c.id == id, batches.c.merchant_id == self.merchant_id
 

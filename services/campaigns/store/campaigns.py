@@ -14,6 +14,7 @@ from services.campaigns.errors import CampaignNotFound
 from services.campaigns.tables import batches, campaigns, metadata
 
 SHOWN = rows.columns(Campaign, campaigns)
+EDITED = ["name", "template_id", "text", "audience", "sender_name", "offer_link", "offer"]
 OPEN = batches.c.state.in_(["READY", "PUBLISHED", "TAKEN"])
 
 
@@ -21,7 +22,7 @@ class CampaignStatements(Store):
     metadata = metadata
 
     async def create_campaign(self, campaign: Campaign) -> Campaign:
-        values = rows.values(campaign, campaigns, ["name", "template_id", "text", "audience", "sender_name"])
+        values = rows.values(campaign, campaigns, EDITED)
         created = insert(campaigns).values(values | {"merchant_id": self.merchant_id}).returning(campaigns)
         return shown((await self.connection.execute(created)).one())
 
@@ -44,12 +45,21 @@ class CampaignStatements(Store):
         row: AnyRow = (await self.connection.execute(changed)).one()
         return row
 
+    async def edit_campaign(self, campaign: Campaign, paths: list[str]) -> AnyRow:
+        return await self.update_campaign(campaign.id, **rows.values(campaign, campaigns, paths))
+
     async def delete_campaign(self, id: str) -> None:
         await self.connection.execute(delete(campaigns).where(*self._campaign(id)))
 
-    async def start(self, id: str, sender_name: str, link_base_url: str) -> AnyRow:
+    async def start(self, id: str, sender_name: str, link_base_url: str, company: str, time_zone: str) -> AnyRow:
         return await self.update_campaign(
-            id, state=Campaign.PREPARING, start_time=func.now(), sender_name=sender_name, link_base_url=link_base_url
+            id,
+            state=Campaign.PREPARING,
+            start_time=func.now(),
+            sender_name=sender_name,
+            link_base_url=link_base_url,
+            company=company,
+            time_zone=time_zone,
         )
 
     async def resume(self, row: AnyRow) -> AnyRow:

@@ -3,6 +3,7 @@
 isort:skip_file
 What is said to whom: templates, campaigns, the frozen audience, and what became of it."""
 
+from astronote.campaigns.v1 import offers_pb2 as _offers_pb2
 from astronote.contacts.v1 import audience_pb2 as _audience_pb2
 from collections import abc as _abc
 from google.api import httpbody_pb2 as _httpbody_pb2
@@ -376,6 +377,8 @@ class Campaign(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
+    OFFER_LINK_FIELD_NUMBER: _builtins.int
+    OFFER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     """Up to 100 characters."""
@@ -388,6 +391,10 @@ class Campaign(_message.Message):
     state: Global___Campaign.State.ValueType
     failure: _builtins.str
     """Such as `INSUFFICIENT_CREDITS`."""
+    offer_link: _builtins.bool
+    """Gives each text a link to the reader's own offer: where `{{offer_link}}` stands, or else at the end, with the words
+    "View offer" in the text's language.
+    """
     @_builtins.property
     def audience(self) -> _audience_pb2.Audience: ...
     @_builtins.property
@@ -398,6 +405,10 @@ class Campaign(_message.Message):
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def finish_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def offer(self) -> _offers_pb2.OfferTerms:
+        """What the page behind that link says."""
+
     def __init__(
         self,
         *,
@@ -413,10 +424,12 @@ class Campaign(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
+        offer_link: _builtins.bool = ...,
+        offer: _offers_pb2.OfferTerms | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "offer", b"offer", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "counts", b"counts", "create_time", b"create_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "name", b"name", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "counts", b"counts", "create_time", b"create_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -911,10 +924,22 @@ class Report(_message.Message):
     FINAL_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
+    VIEWERS_FIELD_NUMBER: _builtins.int
+    REDEMPTIONS_FIELD_NUMBER: _builtins.int
+    UNSUBSCRIBES_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     state: Global___Campaign.State.ValueType
     final: _builtins.bool
     """Nothing is left to learn, and the hold is settled."""
+    views: _builtins.int
+    """How often offer pages were opened, also by what follows links by itself, such as a preview."""
+    viewers: _builtins.int
+    """People whose offer page was opened."""
+    redemptions: _builtins.int
+    """Offers that were redeemed at the till."""
+    unsubscribes: _builtins.int
+    """People who left by the link of this campaign."""
     @_builtins.property
     def counts(self) -> Global___Counts: ...
     @_builtins.property
@@ -933,10 +958,14 @@ class Report(_message.Message):
         final: _builtins.bool = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
+        views: _builtins.int = ...,
+        viewers: _builtins.int = ...,
+        redemptions: _builtins.int = ...,
+        unsubscribes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "credits", b"credits", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "counts", b"counts", "credits", b"credits", "final", b"final", "finish_time", b"finish_time", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "counts", b"counts", "credits", b"credits", "final", b"final", "finish_time", b"finish_time", "redemptions", b"redemptions", "start_time", b"start_time", "state", b"state", "unsubscribes", b"unsubscribes", "viewers", b"viewers", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1086,15 +1115,19 @@ class ShowUnsubscribeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CODE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
+    language: _builtins.str
+    """The reader's choice, `el` or `en`; anything else leaves it to what the contact speaks."""
     def __init__(
         self,
         *,
         code: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "language", b"language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1106,7 +1139,10 @@ class UnsubscribeRequest(_message.Message):
 
     CODE_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
+    language: _builtins.str
+    """As in `ShowUnsubscribeRequest`."""
     @_builtins.property
     def form(self) -> _httpbody_pb2.HttpBody:
         """What the page's form posts; it says nothing that is needed."""
@@ -1116,14 +1152,38 @@ class UnsubscribeRequest(_message.Message):
         *,
         code: _builtins.str = ...,
         form: _httpbody_pb2.HttpBody | None = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["form", b"form"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "form", b"form"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "form", b"form", "language", b"language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnsubscribeRequest: _TypeAlias = UnsubscribeRequest  # noqa: Y015
+
+@_typing.final
+class ShowOfferRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    language: _builtins.str
+    """As in `ShowUnsubscribeRequest`."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        language: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "language", b"language"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowOfferRequest: _TypeAlias = ShowOfferRequest  # noqa: Y015
 
 @_typing.final
 class ResolveCodeRequest(_message.Message):

@@ -991,6 +991,11 @@ class LinksServiceStub:
                 request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.UnsubscribeRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.ShowOffer = channel.unary_unary(
+                '/astronote.campaigns.v1.LinksService/ShowOffer',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ShowOfferRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.ResolveCode = channel.unary_unary(
                 '/astronote.campaigns.v1.LinksService/ResolveCode',
                 request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ResolveCodeRequest.SerializeToString,
@@ -1017,6 +1022,14 @@ class LinksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShowOffer(self, request, context):
+        """The page of an offer, with the code to show at the till. Looking is counted, and changes nothing else. Refuses
+        `LINK_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ResolveCode(self, request, context):
         """Returns the id of the message that a code was made for. Every code of the right form has one: whether there is such
         a message, and whose it is, is for the senders to see. Refuses `LINK_NOT_FOUND`.
@@ -1036,6 +1049,11 @@ def add_LinksServiceServicer_to_server(servicer, server):
             'Unsubscribe': grpc.unary_unary_rpc_method_handler(
                     servicer.Unsubscribe,
                     request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.UnsubscribeRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ShowOffer': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowOffer,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ShowOfferRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'ResolveCode': grpc.unary_unary_rpc_method_handler(
@@ -1098,6 +1116,33 @@ class LinksService:
             target,
             '/astronote.campaigns.v1.LinksService/Unsubscribe',
             astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.UnsubscribeRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowOffer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.LinksService/ShowOffer',
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ShowOfferRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

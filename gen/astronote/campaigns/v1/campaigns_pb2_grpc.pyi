@@ -386,6 +386,10 @@ class LinksServiceStub:
     """
     Unsubscribe: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.UnsubscribeRequest, _httpbody_pb2.HttpBody]
     """Withdraws consent. Again is harmless. Refuses `LINK_NOT_FOUND`."""
+    ShowOffer: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ShowOfferRequest, _httpbody_pb2.HttpBody]
+    """The page of an offer, with the code to show at the till. Looking is counted, and changes nothing else. Refuses
+    `LINK_NOT_FOUND`.
+    """
     ResolveCode: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ResolveCodeRequest, _campaigns_pb2.ResolveCodeResponse]
     """Returns the id of the message that a code was made for. Every code of the right form has one: whether there is such
     a message, and whose it is, is for the senders to see. Refuses `LINK_NOT_FOUND`.
@@ -402,6 +406,10 @@ class LinksServiceAsyncStub(LinksServiceStub):
     """
     Unsubscribe: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.UnsubscribeRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Withdraws consent. Again is harmless. Refuses `LINK_NOT_FOUND`."""
+    ShowOffer: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ShowOfferRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """The page of an offer, with the code to show at the till. Looking is counted, and changes nothing else. Refuses
+    `LINK_NOT_FOUND`.
+    """
     ResolveCode: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ResolveCodeRequest, _campaigns_pb2.ResolveCodeResponse]  # type: ignore[assignment]
     """Returns the id of the message that a code was made for. Every code of the right form has one: whether there is such
     a message, and whose it is, is for the senders to see. Refuses `LINK_NOT_FOUND`.
@@ -427,6 +435,16 @@ class LinksServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Withdraws consent. Again is harmless. Refuses `LINK_NOT_FOUND`."""
+
+    @_abc_1.abstractmethod
+    def ShowOffer(
+        self,
+        request: _campaigns_pb2.ShowOfferRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """The page of an offer, with the code to show at the till. Looking is counted, and changes nothing else. Refuses
+        `LINK_NOT_FOUND`.
+        """
 
     @_abc_1.abstractmethod
     def ResolveCode(

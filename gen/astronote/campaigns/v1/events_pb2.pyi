@@ -72,3 +72,38 @@ class LinkOpened(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LinkOpened: _TypeAlias = LinkOpened  # noqa: Y015
+
+@_typing.final
+class OfferRedeemed(_message.Message):
+    """A shop redeemed somebody's offer at the till."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    REDEEM_TIME_FIELD_NUMBER: _builtins.int
+    merchant_id: _builtins.str
+    campaign_id: _builtins.str
+    contact_id: _builtins.str
+    """Empty where the text went to somebody who is no contact."""
+    message_id: _builtins.int
+    @_builtins.property
+    def redeem_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        merchant_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+        message_id: _builtins.int = ...,
+        redeem_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["redeem_time", b"redeem_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "contact_id", b"contact_id", "merchant_id", b"merchant_id", "message_id", b"message_id", "redeem_time", b"redeem_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferRedeemed: _TypeAlias = OfferRedeemed  # noqa: Y015

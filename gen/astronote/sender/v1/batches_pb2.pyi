@@ -73,6 +73,7 @@ class BatchRecipient(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
     CREDITS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     contact_id: _builtins.bytes
     """The 16 bytes of the contact's UUID."""
     phone: _builtins.str
@@ -80,6 +81,8 @@ class BatchRecipient(_message.Message):
     text: _builtins.str
     segments: _builtins.int
     credits: _builtins.int
+    language: _builtins.str
+    """What the contact speaks (BCP 47), for the pages behind the links; empty where nobody said."""
     def __init__(
         self,
         *,
@@ -88,10 +91,11 @@ class BatchRecipient(_message.Message):
         text: _builtins.str = ...,
         segments: _builtins.int = ...,
         credits: _builtins.int = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "credits", b"credits", "phone", b"phone", "segments", b"segments", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "credits", b"credits", "language", b"language", "phone", b"phone", "segments", b"segments", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,29 @@
+"""The text that a code in a link was made for."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from astronote.sender.v1.batches_pb2 import BatchRecipient
+from kit.rows import AnyRow
+
+
+@dataclass(frozen=True)
+class Sent:
+    """`campaign` holds what the pages of its campaign say."""
+
+    message_id: int
+    campaign: AnyRow
+    recipient: BatchRecipient
+
+    @property
+    def merchant_id(self) -> str:
+        return str(self.campaign.merchant_id)
+
+    @property
+    def campaign_id(self) -> str:
+        return str(self.campaign.campaign_id)
+
+    @property
+    def contact_id(self) -> str:
+        """Empty where the text went to somebody who is no contact."""
+        return str(UUID(bytes=self.recipient.contact_id)) if self.recipient.contact_id else ""
