@@ -21,7 +21,6 @@ from services.sender.store import SenderStore
 BODIES_A_ROUND = 20
 PARKED_A_ROUND = 5000
 SETTLEMENTS_A_ROUND = 20
-EXPIRIES_A_ROUND = 20
 TIMEOUT_SECONDS = 10
 DLR = "dlr"
 APPLIED = Counter("delivery_reports_applied", "Delivery reports that were read.")
@@ -68,11 +67,14 @@ class Applier:
     async def parked_step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
             parked = await store.take_parked(PARKED_A_ROUND)
+        if not parked:
+            return False
+        before = datetime.now(UTC) - timedelta(seconds=self._wait_seconds)
+        # Apart from the take, since parked reports are the last to be locked.
+        async with SenderStore.open_pipeline(self._database) as store:
             applied = await store.apply_reports(parked)
-            absent = {report.provider_message_id for report in applied.absent}
-            await store.unpark([report for report in parked if report.provider_message_id not in absent])
-            before = datetime.now(UTC) - timedelta(seconds=self._wait_seconds)
-            ORPHANED.inc(await store.drop_parked(before))
+            given_up = await store.unpark(parked, applied.absent, before)
+        ORPHANED.inc(given_up)
         count(Reading(), applied)
         return len(parked) == PARKED_A_ROUND
 
@@ -93,17 +95,19 @@ def count(reading: Reading, applied: Applied) -> None:
 
 
 class Expirer:
-    """Ends the wait of messages whose validity is over; unknown ones have a grace beyond it."""
+    """Ends the wait of messages whose validity is over; unknown ones have a grace beyond it. One attempt a step: with
+    two, the second one's messages would be locked after the first one's tally.
+    """
 
     def __init__(self, database: Database, validity_seconds: float, grace_seconds: float) -> None:
         self._database, self._validity_seconds, self._grace_seconds = database, validity_seconds, grace_seconds
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
-            due = await store.take_expired(self._validity_seconds, self._grace_seconds, EXPIRIES_A_ROUND)
-            for attempt in due:
+            attempt = await store.take_expired(self._validity_seconds, self._grace_seconds)
+            if attempt is not None:
                 await store.close_attempt(attempt)
-        return bool(due)
+        return attempt is not None
 
 
 class Settler:

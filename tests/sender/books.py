@@ -94,8 +94,8 @@ class Books:
             mine = text("UPDATE parked_reports SET try_time = 'epoch'")
             await self.store.connection.execute(mine)
             parked = await self.store.take_parked(5000)
-            absent = {report.provider_message_id for report in (await self.store.apply_reports(parked)).absent}
-            await self.store.unpark([report for report in parked if report.provider_message_id not in absent])
+            applied = await self.store.apply_reports(parked)
+            await self.store.unpark(parked, applied.absent, datetime.min.replace(tzinfo=UTC))
 
     async def open(self, batch: SendBatch, index: int) -> str:
         """Somebody opens the link of a message; the state that it had."""

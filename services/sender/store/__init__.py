@@ -1,4 +1,9 @@
-"""All SQL of the sender."""
+"""All SQL of the sender.
+
+Locks are taken in one order, so that nobody waits in a circle: posted bodies, batch, attempt, messages by id,
+settlements, tallies by campaign, parked reports by the provider's id. What is out of it takes only what is free (`SKIP
+LOCKED`).
+"""
 
 from services.sender.store.attempts import AttemptStatements
 from services.sender.store.audit import AuditStatements

@@ -152,15 +152,17 @@ class AttemptStatements(MessageStatements, TallyStatements):
             names = {"campaign_id": batch.campaign_id, "merchant_id": batch.merchant_id}
             await self.emit(BatchFinished(batch_id=batch.batch_id, **names))
 
-    async def take_expired(self, validity_seconds: float, grace_seconds: float, limit: int) -> list[AnyRow]:
-        """Attempts whose messages have waited for a report for longer than their validity, locked; unknown ones have
+    async def take_expired(self, validity_seconds: float, grace_seconds: float) -> AnyRow | None:
+        """An attempt whose messages have waited for a report for longer than their validity, locked; unknown ones have
         a grace beyond it. Their clock starts when they became what they are.
         """
         validity = func.make_interval(0, 0, 0, 0, 0, 0, validity_seconds)
         grace = func.make_interval(0, 0, 0, 0, 0, 0, case((attempts.c.state == "UNKNOWN", grace_seconds), else_=0.0))
         over = (attempts.c.finish_time < func.now() - validity, attempts.c.finish_time < func.now() - validity - grace)
         query = select(attempts).where(attempts.c.close_time.is_(None), *over).order_by(attempts.c.finish_time)
-        return list((await self.connection.execute(query.limit(limit).with_for_update(skip_locked=True))).all())
+        found = await self.connection.execute(query.limit(1).with_for_update(skip_locked=True))
+        row: AnyRow | None = found.one_or_none()
+        return row
 
     async def close_attempt(self, attempt: AnyRow) -> None:
         """Expires what is still waiting. What was accepted stays charged; what was unknown is released."""

@@ -1,13 +1,10 @@
-"""Statements over delivery reports. They come late, doubled, in any order, and before our own commit.
-
-Locks are taken in one order, so that nobody waits in a circle: messages by id, then tallies by campaign.
-"""
+"""Statements over delivery reports. They come late, doubled, in any order, and before our own commit."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import func, select, text, update
 
 from kit.rows import AnyRow
 from services.sender.outcomes import Change
@@ -52,7 +49,8 @@ _PROVE = text(f"""
                m.state AS was, r.state AS becomes, r.time, r.error, r.provider_message_id
         FROM reported r JOIN messages m ON m.id = r.message_id
         ORDER BY m.id
-        FOR UPDATE OF m
+        -- The round has locked others by now: what somebody else has in hand waits for the next try.
+        FOR UPDATE OF m SKIP LOCKED
     ), proven AS (
         UPDATE messages m SET state = c.becomes, provider_message_id = c.provider_message_id, error = c.error,
                               finish_time = CASE WHEN c.becomes <> 'ACCEPTED' THEN c.time END
@@ -80,7 +78,7 @@ _RANKED = f"ARRAY[{', '.join(repr(state) for state in RANKS)}]"
 _PARK = text(f"""
     INSERT INTO parked_reports AS p (provider_message_id, state, time, error, message_id, lookup_time)
     SELECT r.*, CASE WHEN r.message_id IS NULL THEN now() + make_interval(secs => :lookup_after_seconds) END
-    FROM ({_REPORTED}) r
+    FROM ({_REPORTED}) r ORDER BY r.provider_message_id
     ON CONFLICT (provider_message_id) DO UPDATE SET
         (state, time, error) = (
             SELECT b.state, b.time, b.error
@@ -93,6 +91,21 @@ _PARK = text(f"""
         try_time = now()
     WHERE array_position({_RANKED}, excluded.state) > array_position({_RANKED}, p.state)
        OR (p.message_id IS NULL AND excluded.message_id IS NOT NULL)
+""")
+# One that was given a better word meanwhile stays, since that word was not applied.
+_UNPARK = text("""
+    WITH tried AS (
+        SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:states AS text[]), CAST(:done AS boolean[]))
+            AS t(provider_message_id, state, done)
+    ), ended AS (
+        SELECT p.provider_message_id, t.done
+        FROM tried t JOIN parked_reports p USING (provider_message_id)
+        WHERE (t.done AND p.state = t.state) OR p.create_time < :before
+        ORDER BY p.provider_message_id
+        FOR UPDATE OF p
+    )
+    DELETE FROM parked_reports p USING ended e WHERE p.provider_message_id = e.provider_message_id
+    RETURNING e.done
 """)
 Changes = defaultdict[tuple[str, str], Change]
 
@@ -181,15 +194,21 @@ class ReportStatements(TallyStatements):
         found = await self.connection.execute(taken.values(try_time=again).returning(parked_reports))
         return [Report(row.provider_message_id, row.state, row.time, row.error, row.message_id) for row in found]
 
-    async def unpark(self, reports: Sequence[Report]) -> None:
-        ids = [report.provider_message_id for report in reports]
-        await self.connection.execute(delete(parked_reports).where(parked_reports.c.provider_message_id.in_(ids)))
-
-    async def drop_parked(self, before: datetime) -> int:
-        """Gives up reports that no message of ours has asked for."""
-        return (
-            await self.connection.execute(delete(parked_reports).where(parked_reports.c.create_time < before))
-        ).rowcount
+    async def unpark(self, tried: Sequence[Report], absent: Sequence[Report], before: datetime) -> int:
+        """Drops those that were tried and applied, and gives up those that came before this time and that no message
+        of ours has asked for; answers with how many these were.
+        """
+        left = {report.provider_message_id for report in absent}
+        ended = await self.connection.execute(
+            _UNPARK,
+            {
+                "ids": [report.provider_message_id for report in tried],
+                "states": [report.state for report in tried],
+                "done": [report.provider_message_id not in left for report in tried],
+                "before": before,
+            },
+        )
+        return sum(not done for done in ended.scalars())
 
     async def take_orphans(self, tries_max: int, backoff_seconds: float, limit: int) -> list[str]:
         """Provider's ids that nobody of ours claims and that are due for a look-up, while any attempt is unknown: only

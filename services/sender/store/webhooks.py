@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_, update
+from sqlalchemy import delete, func, insert, select, tuple_, update
 
 from kit.store import Store
 from services.sender.reports import Body, Quarantined
@@ -45,17 +45,11 @@ class WebhookStatements(Store):
             await self.connection.execute(insert(quarantined_reports), [asdict(item) for item in items])
 
     async def drop_webhooks(self, seconds: float, limit: int) -> int:
-        """Deletes bodies that were applied and have been kept for so long, and the quarantined items of that age."""
+        """Deletes bodies that were applied and have been kept for so long, with their quarantined items."""
         age = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-        old: tuple[ColumnElement[bool], ...] = (
-            webhooks.c.create_time < func.now() - age,
-            webhooks.c.apply_time.is_not(None),
-        )
+        old = (webhooks.c.create_time < func.now() - age, webhooks.c.apply_time.is_not(None))
         due = select(webhooks.c.id).where(*old).order_by(webhooks.c.create_time).limit(limit)
-        dropped = await self.connection.execute(
-            delete(webhooks).where(webhooks.c.id.in_(due.with_for_update(skip_locked=True).scalar_subquery()))
-        )
-        await self.connection.execute(
-            delete(quarantined_reports).where(quarantined_reports.c.create_time < func.now() - age)
-        )
-        return dropped.rowcount
+        ids = list((await self.connection.execute(due.with_for_update(skip_locked=True))).scalars())
+        for table, id in ((quarantined_reports, quarantined_reports.c.webhook_id), (webhooks, webhooks.c.id)):
+            await self.connection.execute(delete(table).where(id.in_(ids)))
+        return len(ids)
