@@ -13,14 +13,15 @@ from services.gateway.parameters import Parameter, shown_name
 from services.gateway.problem import HTTP
 from services.gateway.refusals import Refusals
 from services.gateway.routes import VARIABLE, Route
-from services.gateway.schemas import Comments, Schema, Schemas, behavior
+from services.gateway.schemas import PATCH, Comments, Schema, Schemas, behavior
 from services.gateway.settings import Settings
 
 INTRODUCTION = """Text-message marketing for shops: contacts in, a campaign out, every text accounted for.
 
 JSON names are lowerCamelCase; times are RFC 3339; ids are texts. Lists come in pages: `pageSize`, `pageToken`,
-`nextPageToken`. An unknown field or parameter is an error. Every error has the one shape `Error`; the fields that it
-names are those of the body, of the path or of the query as the caller wrote them (`phone`, `audience.all`).
+`nextPageToken`. An unknown field or parameter is an error; a field that is null counts as left out. Answers may gain
+fields. Every error has the one shape `Error`; the fields that it names are those of the body, of the path or of the
+query as the caller wrote them (`phone`, `audience.all`).
 `Idempotency-Key` makes a repeat safe wherever it is offered: the same key and body give the same answer."""
 ERROR: Schema = {
     "type": "object",
@@ -202,7 +203,7 @@ class Operations:
             return {"content": {"*/*": file}, "required": True}
         without = {leaf.name for leaf, _ in binding.variables}
         if binding.fills_mask:
-            schema, required = self.schemas.message(binding.body, partial=True), True
+            schema, required = self.schemas.message(binding.body, PATCH), False
         else:
             optional = {REQUEST_ID, *(field for field, _ in binding.cookies)}
             schema = self.schemas.body(binding.body, without=without, optional=optional)

@@ -13,6 +13,8 @@ from services.gateway.scalars import INTEGER, RANGES
 Schema = dict[str, Any]
 _F = FieldDescriptor
 WIDE = 2**53
+# The shapes of a message: an answer may grow; an input may hold nothing else; of a patch nothing is required.
+ANSWER, INPUT, PATCH = "", ".Input", ".Patch"
 WELL_KNOWN: dict[str, Schema] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     "google.protobuf.Duration": {"type": "string", "pattern": "^-?[0-9]+(\\.[0-9]+)?s$", "examples": ["1.5s"]},
@@ -49,17 +51,17 @@ class Schemas:
         self.components: dict[str, Schema] = {}
         self._comments = comments
 
-    def message(self, descriptor: Descriptor, *, partial: bool = False) -> Schema:
-        """A reference to the message. `partial` is what a PATCH takes: nothing of it is required."""
+    def message(self, descriptor: Descriptor, shape: str = ANSWER) -> Schema:
+        """A reference to the message in one of its shapes."""
         if known := WELL_KNOWN.get(descriptor.full_name):
             return known
         if descriptor.file.package == "google.protobuf" and descriptor.name.endswith("Value"):
             return self.single(descriptor.fields_by_name["value"])
-        name = short_name(descriptor.full_name) + (".Patch" if partial else "")
+        name = short_name(descriptor.full_name) + shape
         if name not in self.components:
             # Known before its fields are, so that a message may hold its own kind.
             component = self.components[name] = {"type": "object"}
-            component |= self._object(descriptor, partial=partial)
+            component |= self._object(descriptor, shape)
         return {"$ref": f"#/components/schemas/{name}"}
 
     def body(self, descriptor: Descriptor, *, without: set[str], optional: set[str]) -> Schema:
@@ -67,8 +69,8 @@ class Schemas:
         may fill.
         """
         if not (without | optional) & set(descriptor.fields_by_name):
-            return self.message(descriptor)
-        found = self._object(descriptor, partial=False)
+            return self.message(descriptor, INPUT)
+        found = self._object(descriptor, INPUT)
         for field in descriptor.fields:
             if field.name in without:
                 del found["properties"][field.json_name]
@@ -76,10 +78,12 @@ class Schemas:
                 found["required"].remove(field.json_name)
         return {"type": "object", **found}
 
-    def _object(self, descriptor: Descriptor, *, partial: bool) -> Schema:
-        found: Schema = {"properties": {field.json_name: self.field(field) for field in descriptor.fields}}
+    def _object(self, descriptor: Descriptor, shape: str) -> Schema:
+        found: Schema = {"properties": {field.json_name: self.field(field, shape) for field in descriptor.fields}}
+        if shape != ANSWER:
+            found["additionalProperties"] = False
         required = [field.json_name for field in descriptor.fields if REQUIRED in behavior(field)]
-        if required and not partial:
+        if required and shape != PATCH:
             found["required"] = required
         words = self._comments.of(descriptor.full_name)
         choices = [oneof for oneof in descriptor.oneofs if len(oneof.fields) > 1]
@@ -87,24 +91,24 @@ class Schemas:
             words += f"\n\nOne of: {', '.join(f'`{field.json_name}`' for field in oneof.fields)}."
         return found | ({"description": words.strip()} if words else {})
 
-    def field(self, field: FieldDescriptor) -> Schema:
+    def field(self, field: FieldDescriptor, shape: str = ANSWER) -> Schema:
         """The schema of a field, with what its proto says of it."""
         if is_map(field):
-            found: Schema = {"type": "object", "additionalProperties": self.single(entry(field)[1])}
+            found: Schema = {"type": "object", "additionalProperties": self.single(entry(field)[1], shape)}
         elif field.is_repeated:
-            found = {"type": "array", "items": self.single(field)}
+            found = {"type": "array", "items": self.single(field, shape)}
         else:
-            found = dict(self.single(field))
+            found = dict(self.single(field, shape))
         if words := self._comments.of(field.full_name):
             found["description"] = words
         if OUTPUT_ONLY in behavior(field):
             found["readOnly"] = True
         return found
 
-    def single(self, field: FieldDescriptor) -> Schema:
+    def single(self, field: FieldDescriptor, shape: str = ANSWER) -> Schema:
         """One value of the field, also where it is repeated."""
         if field.message_type is not None:
-            return self.message(field.message_type)
+            return self.message(field.message_type, shape)
         if field.enum_type is not None:
             return self._enum(field.enum_type)
         return SCALARS.get(field.type) or _integer(field)
