@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := .:gen
 
-.PHONY: run test crash mutants check lint types protos protos-check release-contract format lock clean
+.PHONY: run test crash mutants bench bench-compare check lint types protos protos-check release-contract format lock clean
 
 run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local
@@ -18,6 +18,12 @@ crash: $(VENV)/ready ## injures the send path at every step; ONLY="sender.intent
 
 mutants: $(VENV)/ready ## takes each guard out once: a test has to notice; writes docs/mutants.md
 	$(BIN)/python -m tests.crash.mutation
+
+bench: $(VENV)/ready ## what it can do, beside the machine's own limits; ONLY="rest campaign" chooses, SIZE=1000000
+	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(SIZE),--size $(SIZE))
+
+bench-compare: $(VENV)/ready ## two runs side by side: A=…json B=…json
+	$(BIN)/python -m bench --compare $(A) $(B)
 
 check: lint types test ## what CI runs
 
