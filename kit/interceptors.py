@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
+import psycopg
 import structlog
 from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
@@ -166,7 +167,7 @@ def away(error: BaseException) -> bool:
     """Whether the database went away, as opposed to having refused a statement."""
     if isinstance(error, PoolTimeout):
         return True
-    return isinstance(error, OperationalError | InterfaceError) or (
+    return isinstance(error, OperationalError | InterfaceError | psycopg.OperationalError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
 

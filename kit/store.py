@@ -8,19 +8,19 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Self, TypeVar, cast
 from uuid import UUID
 
+import psycopg
 from google.protobuf.message import Message
 from sqlalchemy import Column, DateTime, Identity, Integer, LargeBinary, MetaData, Table, Text, Uuid, func, select, text
 from sqlalchemy.dialects.postgresql import BIGINT, insert
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from kit.config import ServiceSettings
 from kit.errors import AlreadyExists
+from kit.rows import Driver
 
-MERCHANT = text("SELECT set_config('astronote.merchant_id', :merchant_id, true)")
 # A process that is frozen or cut off in a transaction must not hold up the others.
 TIMEOUTS = {"idle_in_transaction_session_timeout": "60s", "lock_timeout": "15s", "statement_timeout": "120s"}
 Answer = TypeVar("Answer", bound=Message)
@@ -46,6 +46,8 @@ class Database:
             },
             # Without it `rowcount` is -1 after an INSERT, and ON CONFLICT DO NOTHING looks like success.
             "execution_options": {"preserve_rowcount": True},
+            # `_begun` says BEGIN.
+            "isolation_level": "AUTOCOMMIT",
         }
         self.merchants = create_async_engine(settings.database_url.get_secret_value(), **options)
         self.pipeline = create_async_engine(settings.pipeline_database_url.get_secret_value(), **options)
@@ -60,6 +62,9 @@ class Store:
     """A transaction. Subclasses hold the SQL statements of their service, and nothing else."""
 
     metadata: ClassVar[MetaData]
+
+    #: What the connection stands on, in the same transaction: for COPY, and for `rows.Reading`.
+    driver: Driver
 
     def __init__(self, connection: AsyncConnection, merchant_id: str) -> None:
         self.connection = connection
@@ -82,13 +87,17 @@ class Store:
 
     @classmethod
     @asynccontextmanager
-    async def _transaction(cls, database: Database, engine: AsyncEngine, merchant_id: str) -> AsyncIterator[Self]:
+    async def _transaction(
+        cls, database: Database, engine: AsyncEngine, merchant_id: str, mode: str = ""
+    ) -> AsyncIterator[Self]:
+        begin = f"BEGIN {mode}"
+        if merchant_id:
+            begin += f"; SET LOCAL astronote.merchant_id = '{merchant_id}'"
         async with engine.connect() as connection:
-            if merchant_id:
-                await _set_merchant(connection, merchant_id)
             store = cls(connection, merchant_id)
+            store.driver = await _begun(connection, begin)
             yield store
-            await connection.commit()
+            await store.driver.commit()
         if store._has_emitted:
             database.emitted.set()
 
@@ -143,15 +152,20 @@ class Store:
         return {"merchant_id": self.merchant_id, "method": request.DESCRIPTOR.name, "request_id": request_id}
 
 
-async def _set_merchant(connection: AsyncConnection, merchant_id: str) -> None:
-    try:
-        await connection.execute(MERCHANT, {"merchant_id": merchant_id})
-    except DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-        # The pool's connections are from before the database was restarted. Nothing was done yet: begin anew.
-        await connection.rollback()
-        await connection.execute(MERCHANT, {"merchant_id": merchant_id})
+async def _begun(connection: AsyncConnection, begin: str) -> Driver:
+    """The driver's connection, in its transaction: one round trip, where SQLAlchemy makes two."""
+    for is_last in (False, True):
+        driver = cast(Driver, (await connection.get_raw_connection()).driver_connection)
+        try:
+            await driver.execute(begin.encode(), prepare=False)
+        except psycopg.OperationalError:
+            # The pool's connections are from before the database was restarted. Nothing was done yet: begin anew.
+            if is_last or not driver.broken:
+                raise
+            await connection.invalidate()
+        else:
+            break
+    return driver
 
 
 def _hash(request: Message) -> bytes:

@@ -32,9 +32,9 @@ def database(mesh: TestMesh) -> Database:
 
 @asynccontextmanager
 async def rolled_back(database: Database) -> AsyncIterator["Books"]:
-    async with database.pipeline.connect() as connection:
-        yield Books(SenderStore(connection, ""))
-        await connection.rollback()
+    async with SenderStore.open_pipeline(database) as store:
+        yield Books(store)
+        await store.driver.rollback()
 
 
 class Books:

@@ -81,12 +81,12 @@ async def test_a_single_does_not_stand_in_the_line_of_bulk(replica: Replica, mer
 async def test_no_answer_is_no_turn(
     replica: Replica, merchant_id: str, monkeypatch: pytest.MonkeyPatch, mesh: TestMesh
 ) -> None:
-    monkeypatch.setattr(admission, "TIMEOUT_SECONDS", 0.3)
     sender = replica()
     await sender.wait(merchant_id, BULK, 1)
     async with SenderStore.open_pipeline(sender._database) as store:
         await store.lock_route(sender._route_id)
-        with pytest.raises(HeldBackError):
+        with monkeypatch.context() as patch, pytest.raises(HeldBackError):
+            patch.setattr(admission, "TIMEOUT_SECONDS", 0.3)
             await sender.wait(merchant_id, BULK, 1)
     await sender.wait(merchant_id, BULK, 1)
 

@@ -113,10 +113,10 @@ async def test_the_recount_reads_zero_and_sees_what_is_wrong(wallet: Client, mes
         "INSERT INTO wallets (merchant_id, available, granted, create_time) VALUES (gen_random_uuid(), 1, 1, now())",
     )
     for statement in tampering:
-        async with database.pipeline.connect() as connection:
-            await connection.execute(text(statement), {"merchant_id": wallet.merchant_id})
-            assert await WalletStore(connection, "").discrepancies() == 1
-            await connection.rollback()
+        async with WalletStore.open_pipeline(database) as store:
+            await store.connection.execute(text(statement), {"merchant_id": wallet.merchant_id})
+            assert await store.discrepancies() == 1
+            await store.driver.rollback()
 
 
 async def test_the_recount_sees_a_journal_that_does_not_balance(wallet: Client):

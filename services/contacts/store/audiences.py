@@ -5,9 +5,8 @@ written a subscribed contact after it.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
+from typing import Any
 
-import psycopg
 from sqlalchemy import text
 
 from kit.store import Store
@@ -56,17 +55,15 @@ class AudienceStatements(Store):
                 shown.append(MERGE_FIELDS[field])
         query = f"SELECT {', '.join(shown)} FROM contacts WHERE {IS_TEXTABLE}"
         query += " AND contacts.phone > %(after_phone)s ORDER BY contacts.phone"
-        driver = cast("psycopg.AsyncConnection[Any]", (await self.connection.get_raw_connection()).driver_connection)
         # Readers read to the end, so the plan is made for all rows.
         await self.connection.execute(text("SET LOCAL cursor_tuple_fraction = 1"))
-        async with driver.cursor("audience") as cursor:
+        async with self.driver.cursor("audience") as cursor:
             await cursor.execute(query, parameters, binary=True)
             while page := await cursor.fetchmany(page_size):
                 yield page
 
     async def untextable(self, phones: Sequence[str]) -> list[str]:
         """Those of the phones that may not be texted."""
-        driver = cast("psycopg.AsyncConnection[Any]", (await self.connection.get_raw_connection()).driver_connection)
-        async with driver.cursor() as cursor:
+        async with self.driver.cursor() as cursor:
             await cursor.execute(REFUSED, {"merchant_id": self.merchant_id, "phones": sorted(phones)})
             return [row[0] for row in await cursor.fetchall()]

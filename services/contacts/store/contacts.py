@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, insert, select, text, update
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from astronote.contacts.v1.contacts_pb2 import Contact
@@ -16,6 +16,10 @@ from services.contacts.errors import ContactNotFound, PhoneTaken
 from services.contacts.tables import contacts, list_contacts, metadata
 
 SHOWN = rows.columns(Contact, contacts)
+CONTACT = rows.Reading(
+    Contact,
+    select(*SHOWN).where(contacts.c.merchant_id == bindparam("merchant_id"), contacts.c.id == bindparam("id")),
+)
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,10 @@ class ContactStatements(Store):
     async def open_snapshot(cls, database: Database, merchant_id: str) -> AsyncIterator[Self]:
         """A merchant's transaction that only reads, and sees the book as it was at its begin.
 
-        It lives as long as the caller reads, so one who stands still for a minute is cut off.
+        It lives as long as the caller reads; kit cuts off one who stands still for a minute.
         """
-        engine = database.merchants.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        async with cls._transaction(database, engine, str(UUID(merchant_id))) as store:
-            await store.connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '60s'"))
+        mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        async with cls._transaction(database, database.merchants, str(UUID(merchant_id)), mode) as store:
             yield store
 
     async def create_contact(self, values: dict[str, Any]) -> Contact:
@@ -49,7 +52,10 @@ class ContactStatements(Store):
 
     async def contact(self, id: str) -> Contact:
         """Refuses `ContactNotFound`."""
-        return self._found(await self.connection.execute(select(*SHOWN).where(*self._contact(id))), id)
+        found = await CONTACT.messages(self.driver, merchant_id=self.merchant_id, id=rows.uuid(id, ContactNotFound))
+        if not found:
+            raise ContactNotFound(id=id)
+        return found[0]
 
     async def lock_contact(self, id: str) -> Contact:
         """The contact, which nobody else changes until this transaction ends. Refuses `ContactNotFound`."""

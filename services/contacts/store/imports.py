@@ -6,9 +6,8 @@ each other in a circle.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
-import psycopg
 from sqlalchemy import RowMapping, delete, func, insert, select, text, update
 
 from astronote.contacts.v1.contacts_pb2 import Import, ImportReject
@@ -210,9 +209,8 @@ class ImportStatements(Store):
         return Written(len(created), granted, [(id, phone_hash) for id, phone_hash in withdrawn])
 
     async def add_rejects(self, work: Work, rejects: list[Reject]) -> None:
-        cursor = (await self._driver()).cursor()
         statement = 'COPY import_rejects (import_id, merchant_id, "row", "column", value, reason) FROM STDIN'
-        async with cursor, cursor.copy(statement) as copy:
+        async with self.driver.cursor() as cursor, cursor.copy(statement) as copy:
             for found in rejects:
                 row = (work["id"], work["merchant_id"], found.row, found.column, found.value, found.reason)
                 await copy.write_row(row)
@@ -240,12 +238,8 @@ class ImportStatements(Store):
         await self.connection.execute(update(imports).where(*mine).values(changes))
 
     async def _copy(self, statement: str, data: bytes) -> None:
-        cursor = (await self._driver()).cursor()
-        async with cursor, cursor.copy(statement) as copy:
+        async with self.driver.cursor() as cursor, cursor.copy(statement) as copy:
             await copy.write(data)
-
-    async def _driver(self) -> psycopg.AsyncConnection[Any]:
-        return cast("psycopg.AsyncConnection[Any]", (await self.connection.get_raw_connection()).driver_connection)
 
 
 def _in(seconds: int) -> Any:

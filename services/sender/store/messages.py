@@ -67,11 +67,9 @@ class MessageStatements(Store):
             queued = (messages.c.id == batch.first_message_id, messages.c.state == Message.QUEUED)
             await self.connection.execute(delete(messages).where(*queued))
         now = await self.connection.scalar(select(func.now()))
-        driver = (await self.connection.get_raw_connection()).driver_connection
-        assert driver is not None
         lines = _lines(batch, attempt_id, submit_time, now, results)
         try:
-            async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+            async with self.driver.cursor() as cursor, cursor.copy(_COPY) as copy:
                 for line in lines:
                     await copy.write_row(line)
         except UniqueViolation as error:
