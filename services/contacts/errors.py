@@ -67,8 +67,20 @@ class ImportInvalid(InvalidArgument):
     """A parameter of the import is too long or not of its form."""
 
 
+class ImportOver(FailedPrecondition):
+    """The import is over; there is nothing left to cancel."""
+
+
+class FileUnsupported(InvalidArgument):
+    """The file is neither CSV nor XLSX."""
+
+
+class SpreadsheetInvalid(InvalidArgument):
+    """The spreadsheet can't be read; save it as CSV UTF-8, or in parts."""
+
+
 class EncodingInvalid(InvalidArgument):
-    """The file is not UTF-8; save it as CSV UTF-8."""
+    """The file is no text in UTF-8, UTF-16 or Windows-1253; save it as CSV UTF-8."""
 
 
 class HeaderInvalid(InvalidArgument):

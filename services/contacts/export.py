@@ -1,10 +1,12 @@
-"""The book as CSV: the columns that the import reads, and no cell that a spreadsheet would take for a formula."""
+"""CSV to take away, the book or the rejected rows of a file: the columns that the import reads, and no cell that a
+spreadsheet would take for a formula.
+"""
 
 import csv
 import io
 from collections.abc import Iterable
 
-from astronote.contacts.v1.contacts_pb2 import Contact
+from astronote.contacts.v1.contacts_pb2 import Contact, ImportReject
 from services.contacts import columns
 from services.contacts.formulas import defused
 
@@ -18,12 +20,26 @@ BYTE_ORDER_MARK = "\ufeff"
 class Sheet:
     """Gathers rows; `taken` empties it."""
 
-    def __init__(self, attribute_names: Iterable[str]) -> None:
-        self._attribute_names = list(attribute_names)
+    def __init__(self, header: Iterable[str]) -> None:
         self._text = io.StringIO()
         self._text.write(BYTE_ORDER_MARK)
         self._writer = csv.writer(self._text)
-        self._writer.writerow([*columns.FIELDS, *(defused(columns.header(name)) for name in self._attribute_names)])
+        self._writer.writerow(map(defused, header))
+
+    def is_piece(self) -> bool:
+        return self._text.tell() >= PIECE_LENGTH
+
+    def taken(self) -> bytes:
+        data = self._text.getvalue().encode()
+        self._text.seek(0)
+        self._text.truncate()
+        return data
+
+
+class BookSheet(Sheet):
+    def __init__(self, attribute_names: Iterable[str]) -> None:
+        self._attribute_names = list(attribute_names)
+        super().__init__([*columns.FIELDS, *map(columns.header, self._attribute_names)])
 
     def write(self, contact: Contact) -> None:
         # A spreadsheet takes +30… for the number that it is, and the import reads that too.
@@ -43,11 +59,12 @@ class Sheet:
         row.extend(defused(cell) for cell in cells)
         self._writer.writerow(row)
 
-    def is_piece(self) -> bool:
-        return self._text.tell() >= PIECE_LENGTH
 
-    def taken(self) -> bytes:
-        data = self._text.getvalue().encode()
-        self._text.seek(0)
-        self._text.truncate()
-        return data
+class RejectsSheet(Sheet):
+    """The rows of a file that did not come in, with the row, the column and the reason before each."""
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        super().__init__([*columns.REJECT_COLUMNS, *fields])
+
+    def write(self, reject: ImportReject, cells: Iterable[str]) -> None:
+        self._writer.writerow(map(defused, (str(reject.row), reject.column, reject.reason, *cells)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -28,6 +29,8 @@ ATTEMPTS_MAX = 20
 PAUSE_SECONDS = 5
 # Longer than any upload may take.
 STALE_SECONDS = 86_400
+# Rejected rows are people's data that serves until the file is corrected.
+REJECTS_KEEP_DAYS = 30
 TRIED = f"The file could not be imported; it was tried {ATTEMPTS_MAX} times."
 log = structlog.get_logger()
 
@@ -65,40 +68,47 @@ class Importing:
         return True
 
     async def _turn(self, work: Work) -> None:
+        """While the database writes a page, the next one is read: both cores have work."""
         file = _File(self._database, work)
-        country = ""
-        for _ in range(PAGES_PER_TURN):
-            window = await file.window()
-            try:
-                page, staged = await self._read(work, file, window, country)
-            except CountryNeeded:
-                country = await self._countries.of(work["merchant_id"])
-                continue
-            except sheet.Unreadable as unreadable:
-                await self._fail(work, str(unreadable))
-                return
-            is_last = await self._write(work, file, page, staged)
-            if is_last:
-                return
+        reading = asyncio.create_task(self._read(work, file))
+        try:
+            for turn in range(1, PAGES_PER_TURN + 1):
+                read = await reading
+                if turn < PAGES_PER_TURN and not read.is_last:
+                    reading = asyncio.create_task(self._read(work, file))
+                await self._write(work, read)
+                if read.is_last:
+                    break
+        except sheet.Unreadable as unreadable:
+            await self._fail(work, str(unreadable))
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
-    async def _read(self, work: Work, file: "_File", window: bytes, country: str) -> tuple[sheet.Page, bytes]:
+    async def _read(self, work: Work, file: "_File") -> "_Read":
+        """The next page. Raises `Unreadable`; refuses `AccountsUnavailable`."""
+        window = await file.window()
+        try:
+            found = await asyncio.to_thread(self._page, work, file, window)
+        except CountryNeeded:
+            file.country = await self._countries.of(work["merchant_id"])
+            found = await asyncio.to_thread(self._page, work, file, window)
+        file.advance(found.page)
+        return found
+
+    def _page(self, work: Work, file: "_File", window: bytes) -> "_Read":
         """In a thread: the event loop answers other calls meanwhile."""
         header = Header(work["headers"], work["columns"], work["delimiter"])
         is_update = work["on_duplicate"] == ImportContactsRequest.UPDATE
-        reader = Reader(header, country=country, today=datetime.now(UTC).date(), is_update=is_update)
+        reader = Reader(header, country=file.country, today=datetime.now(UTC).date(), is_update=is_update)
+        page = sheet.page(window, file.row + 1, work["delimiter"], reader, is_last=file.is_at_end(window))
+        return _Read(page, page.staged(self._hashed), file.is_last(page))
 
-        def read() -> tuple[sheet.Page, bytes]:
-            page = sheet.page(window, file.row + 1, work["delimiter"], reader, is_last=file.is_at_end(window))
-            return page, page.staged(self._hashed)
-
-        return await asyncio.to_thread(read)
-
-    async def _write(self, work: Work, file: "_File", page: sheet.Page, staged: bytes) -> bool:
-        is_update = work["on_duplicate"] == ImportContactsRequest.UPDATE
-        is_last = file.is_last(page)
+    async def _write(self, work: Work, read: "_Read") -> None:
+        is_update, page = work["on_duplicate"] == ImportContactsRequest.UPDATE, read.page
         async with ContactsStore.open_pipeline(self._database) as store:
             await store.hold_import(work["id"], work["lease_id"])
-            written = await store.write_people(work, staged, is_update=is_update) if page.people else Written()
+            written = await store.write_people(work, read.staged, is_update=is_update) if page.people else Written()
             if page.rejects:
                 await store.add_rejects(work, page.rejects)
             there = len(page.people) - written.created + page.repeated
@@ -109,12 +119,10 @@ class Importing:
                 skipped=0 if is_update else there,
                 rejected=len(page.rejects),
             )
-            await store.advance_import(work["id"], counts, page, LEASE_SECONDS, is_last=is_last)
-            if is_last:
+            await store.advance_import(work["id"], counts, page, LEASE_SECONDS, is_last=read.is_last)
+            if read.is_last:
                 await store.discard_chunks(work["id"])
             await _note(store, work, written)
-        file.advance(page)
-        return is_last
 
     async def _fail(self, work: Work, failure: str) -> None:
         async with ContactsStore.open_pipeline(self._database) as store:
@@ -126,13 +134,14 @@ class Importing:
 async def _note(store: ContactsStore, work: Work, written: Written) -> None:
     """The consents of a page are a link of the ledger, and its opt-outs another."""
     merchant_id = work["merchant_id"]
-    grant = Statement(Consent.GRANTED, work["consent_source"], Consent.CONSENT, work["consent_wording"])
+    source = "; ".join(filter(None, (work["consent_source"], work["file_name"], f"sha256:{work['sha256']}")))
+    grant = Statement(Consent.GRANTED, source, Consent.CONSENT, work["consent_wording"])
     await store.note_consents(grant, written.granted, merchant_id)
     await store.note_consents(Statement(Consent.WITHDRAWN, "import"), written.withdrawn, merchant_id)
 
 
 class Sweeping:
-    """Drops what aborted uploads left, where the process that took them could not."""
+    """Drops what aborted uploads left, where the process that took them could not, and rejects that are old."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -140,7 +149,17 @@ class Sweeping:
     async def step(self) -> bool:
         async with ContactsStore.open_pipeline(self._database) as store:
             await store.discard_stale_chunks(STALE_SECONDS)
+            await store.discard_old_rejects(REJECTS_KEEP_DAYS)
         return False
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A page, and its people as the database takes them."""
+
+    page: sheet.Page
+    staged: bytes
+    is_last: bool
 
 
 class _File:
@@ -151,6 +170,8 @@ class _File:
         self._size_bytes: int = work["size_bytes"]
         self.cursor_bytes: int = work["cursor_bytes"]
         self.row: int = work["cursor_row"]
+        #: The merchant's, once a row needed it.
+        self.country = ""
         self._held = b""
 
     async def window(self) -> bytes:

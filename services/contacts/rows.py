@@ -3,29 +3,34 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from astronote.contacts.v1.contacts_pb2 import Contact
-from services.contacts import fields, phones, search
+from services.contacts import days, fields, phones, search, spoiled
 from services.contacts.columns import ATTRIBUTE_PREFIX, Header
 from services.contacts.errors import PhoneInvalid
 from services.contacts.formulas import restored
 from services.contacts.suppression import PhoneHash
 
 TAG_SEPARATORS = re.compile(r"[,;|]")
-DAY_FIRST = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
+# What a spreadsheet shows where a formula failed; nobody's name.
+ERRORS = frozenset(["#N/A", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NAME?", "#NULL!", "#SPILL!", "#CALC!"])
 # In the order of the columns of `staged`; the names are those of the contact.
 STAGED_TEXTS = ("email", "first_name", "last_name", "gender", "birthday", "language", "time_zone")
 GENDERS = {
-    "MALE": "male m man ανδρας ανδρασ αρρεν αντρας α",
-    "FEMALE": "female f w woman γυναικα θηλυ θ γ",
-    "OTHER": "other o αλλο",
-    "PREFER_NOT_TO_SAY": "prefer_not_to_say prefernottosay",
+    "MALE": "male m man mr boy ανδρας αντρας αρρεν αγορι κος κυριος α",
+    "FEMALE": "female f w woman mrs ms miss girl γυναικα θηλυ κοριτσι κα κυρια θ γ",
+    "OTHER": "other o nonbinary non-binary αλλο",
+    "PREFER_NOT_TO_SAY": "prefer_not_to_say prefernottosay unknown αγνωστο",
+}
+SUBSCRIPTIONS = {
+    "SUBSCRIBED": "subscribed yes y true 1 optin opt-in opted-in ναι εγγεγραμμενος εγγεγραμμενη",
+    "UNSUBSCRIBED": "unsubscribed no n false 0 optout opt-out opted-out οχι διαγραμμενος διαγραμμενη",
 }
 _GENDER_OF = {search.folded(word): gender for gender, words in GENDERS.items() for word in words.split()}
+_SUBSCRIPTION_OF = {search.folded(word): state for state, words in SUBSCRIPTIONS.items() for word in words.split()}
 
 
 class Rejected(Exception):
@@ -49,7 +54,7 @@ class Reader:
             "first_name": fields.name,
             "last_name": fields.name,
             "gender": _gender,
-            "birthday": lambda cell: fields.birthday(_iso_day(cell.strip()), today),
+            "birthday": lambda cell: fields.birthday(days.iso(cell, country, today), today),
             "language": fields.language,
             "time_zone": fields.time_zone,
             "tags": lambda cell: fields.tags(tag for tag in map(str.strip, TAG_SEPARATORS.split(cell)) if tag),
@@ -71,6 +76,8 @@ class Reader:
         for index, column, check in self._checks:
             if index < len(cells) and (cell := cells[index]):
                 cell = restored(cell)
+                if cell[0] == "#" and cell in ERRORS:
+                    raise Rejected(self._header.cells[index], cell, "SPREADSHEET_ERROR")
                 try:
                     person[column] = check(cell)
                 except fields.Wrong as wrong:
@@ -120,30 +127,27 @@ class Reader:
         if not cell.strip():
             raise Rejected(self._header.cells[self._phone_index], cell, "PHONE_MISSING")
         try:
-            return phones.normalized(cell, self._country)
+            return phones.normalized(spoiled.restored(cell), self._country)
+        except spoiled.Rounded as error:
+            raise Rejected(self._header.cells[self._phone_index], cell, "PHONE_ROUNDED") from error
         except PhoneInvalid as error:
             raise Rejected(self._header.cells[self._phone_index], cell, PhoneInvalid.reason()) from error
 
 
 def _gender(cell: str) -> str:
-    folded = search.folded(cell.strip())
-    if folded and folded not in _GENDER_OF:
-        raise fields.Wrong(fields.INVALID)
-    return _GENDER_OF.get(folded, "")
+    return _word(cell, _GENDER_OF)
 
 
 def _subscription(cell: str) -> str:
-    cell = cell.strip().upper()
-    if cell not in ("", "SUBSCRIBED", "UNSUBSCRIBED"):
+    return _word(cell, _SUBSCRIPTION_OF)
+
+
+def _word(cell: str, meanings: Mapping[str, str]) -> str:
+    word = search.folded(cell.strip()).removesuffix(".")
+    if word and word not in meanings:
         raise fields.Wrong(fields.INVALID)
-    return cell
-
-
-@lru_cache(maxsize=65_536)
-def _iso_day(cell: str) -> str:
-    """`31/12/1990` and the like are read day first, as the merchants write; anything else is left as it is."""
-    found = DAY_FIRST.fullmatch(cell)
-    return f"{found[3]}-{int(found[2]):02}-{int(found[1]):02}" if found else cell
+    return meanings.get(word, "")
 
 
 assert set(_GENDER_OF.values()) <= set(Contact.Gender.keys())
+assert set(_SUBSCRIPTION_OF.values()) <= set(Contact.Subscription.keys())

@@ -14,6 +14,8 @@ PAGE_ROWS = 5_000
 # The longest row, and how much of a file is looked at for a page.
 WINDOW_BYTES = 1024 * 1024
 VALUE_LENGTH_MAX = 100
+# What is cut off makes no wrong cell right: no field may be as long.
+CELL_LENGTH_MAX = 1_000
 # Fed behind the last line: when it comes back inside of a cell, a quote was left open. No file holds a NUL.
 END = "\x00end"
 
@@ -30,6 +32,7 @@ class Reject:
     column: str
     value: str
     reason: str
+    cells: list[str]
 
 
 @dataclass
@@ -60,8 +63,8 @@ def page(window: bytes, first_row: int, delimiter: str, reader: Reader, *, is_la
         try:
             person = reader.person(cells)
         except Rejected as rejected:
-            reject = Reject(row, rejected.column, rejected.value[:VALUE_LENGTH_MAX], rejected.reason)
-            found.rejects.append(reject)
+            value, kept = rejected.value[:VALUE_LENGTH_MAX], [cell[:CELL_LENGTH_MAX] for cell in cells]
+            found.rejects.append(Reject(row, rejected.column, value, rejected.reason, kept))
             found.received += 1
             continue
         if person is None:

@@ -158,7 +158,11 @@ imports = Table(
     Column("on_duplicate", EnumName(ImportContactsRequest.OnDuplicate), nullable=False),
     Column("consent_source", Text, nullable=False),
     Column("consent_wording", Text, nullable=False),
-    # The file, as its header says it: the cells, and what they mean.
+    Column("file_name", Text, nullable=False, server_default=""),
+    Column("sha256", Text, nullable=False, server_default=""),
+    Column("encoding", Text, nullable=False, server_default="utf-8"),
+    Column("rows", Integer, nullable=False, server_default="0"),
+    # The file, as its header says it: the cells, and what they mean. `size_bytes` are those of its rows.
     Column("headers", ARRAY(Text), nullable=False),
     Column("columns", ARRAY(Text), nullable=False),
     Column("delimiter", Text, nullable=False),
@@ -176,6 +180,7 @@ imports = Table(
         "lease_expire_time",
         postgresql_where=text("state = ANY (ARRAY['PENDING'::text, 'RUNNING'::text])"),
     ),
+    Index("imports_list_idx", "merchant_id", "create_time", "id"),
 )
 
 # The file of an import, in pieces of `CHUNK_BYTES`; gone when the import is done.
@@ -198,4 +203,6 @@ import_rejects = Table(
     Column("column", Text, nullable=False),
     Column("value", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    # The whole row, long cells cut.
+    Column("cells", ARRAY(Text), nullable=False, server_default="{}"),
 )

@@ -93,7 +93,7 @@ class Contacts(rpc.ContactsServiceServicer):
 
     async def ExportContacts(self, request: pb.ExportContactsRequest, context: Context) -> AsyncIterator[HttpBody]:
         async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
-            sheet = export.Sheet(await store.attribute_names())
+            sheet = export.BookSheet(await store.attribute_names())
             async for page in store.everybody(EXPORT_PAGE_SIZE):
                 for person in page:
                     sheet.write(person)

@@ -1,15 +1,23 @@
-"""The RPCs of the imports: an upload stored in pieces, and how far it is."""
+"""The RPCs of the imports: an upload stored in pieces, how far it is, and what of it did not come in."""
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import datetime
 from typing import Any
+
+from google.api.httpbody_pb2 import HttpBody
 
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from kit import caller, pages
 from kit.store import Database
+from services.contacts import export
+from services.contacts.columns import Mapping
 from services.contacts.consent import SOURCE_LENGTH_MAX, WORDING_LENGTH_MAX
+from services.contacts.conversion import Conversion
 from services.contacts.errors import ImportBrokenOff, ImportEmpty, ImportInvalid
 from services.contacts.search import CONTROL
 from services.contacts.store import ContactsStore
@@ -17,6 +25,8 @@ from services.contacts.upload import CHUNK_BYTES, Upload
 
 WAIT_SECONDS = 2.0
 POLL_SECONDS = 0.05
+FILE_NAME_LENGTH_MAX = 100
+REJECTS_PAGE_SIZE = 500
 OPEN = (pb.Import.PENDING, pb.Import.RUNNING)
 Context = Any
 
@@ -25,6 +35,7 @@ class Imports(rpc.ImportsServiceServicer):
     def __init__(self, database: Database, stored: asyncio.Event) -> None:
         """`stored` wakes the job."""
         self._database, self._stored = database, stored
+        self._conversion = Conversion(database)
 
     async def ImportContacts(self, request: AsyncIterator[pb.ImportContactsRequest], context: Context) -> pb.Import:
         first = await anext(aiter(request), None)
@@ -45,6 +56,19 @@ class Imports(rpc.ImportsServiceServicer):
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             return await store.import_by_id(request.id)
 
+    async def ListImports(self, request: pb.ListImportsRequest, context: Context) -> pb.ListImportsResponse:
+        limit, before = pages.size(request.page_size), pages.after(request.page_token, _place)
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            found = await store.imports_before(before, limit)
+        token = pages.token(found, limit, lambda item: f"{item.create_time.ToJsonString()} {item.id}")
+        return pb.ListImportsResponse(imports=found, next_page_token=token)
+
+    async def CancelImport(self, request: pb.CancelImportRequest, context: Context) -> pb.Import:
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            cancelled = await store.cancel_import(request.id)
+            await store.discard_chunks(cancelled.id)
+        return cancelled
+
     async def ListImportRejects(
         self, request: pb.ListImportRejectsRequest, context: Context
     ) -> pb.ListImportRejectsResponse:
@@ -54,6 +78,19 @@ class Imports(rpc.ImportsServiceServicer):
         token = pages.token(found, limit, lambda reject: reject.row)
         return pb.ListImportRejectsResponse(rejects=found, next_page_token=token)
 
+    async def DownloadImportRejects(
+        self, request: pb.DownloadImportRejectsRequest, context: Context
+    ) -> AsyncIterator[HttpBody]:
+        async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
+            file = await store.import_by_id(request.id)
+            sheet = export.RejectsSheet(column.field for column in file.columns)
+            async for page in store.rejected_rows(file.id, REJECTS_PAGE_SIZE):
+                for reject, cells in page:
+                    sheet.write(reject, cells)
+                if sheet.is_piece():
+                    yield HttpBody(content_type=export.CONTENT_TYPE, data=sheet.taken())
+        yield HttpBody(content_type=export.CONTENT_TYPE, data=sheet.taken())
+
     async def _store(
         self,
         id: str,
@@ -62,24 +99,35 @@ class Imports(rpc.ImportsServiceServicer):
         later: AsyncIterator[pb.ImportContactsRequest],
     ) -> pb.Import:
         """Chunks in transactions of their own, since the caller may be slow; the import in one, once all is there."""
-        upload, number = Upload(), 0
-        async for piece in _pieces(first, later):
-            for chunk in upload.take(piece):
-                async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-                    await store.add_chunk(id, number, chunk)
-                number += 1
-        header, last = upload.end()
-        file = {
+        file, merchant_id = _Arriving(first, later), caller.merchant_id()
+        upload, number = Upload(Mapping(first.columns)), 0
+        async with aclosing(self._conversion.text(file.pieces(), merchant_id)) as text:
+            async for piece in text:
+                for chunk in upload.take(piece):
+                    await self._add(id, number, chunk)
+                    number += 1
+        for chunk in upload.end():
+            await self._add(id, number, chunk)
+            number += 1
+        assert upload.found
+        header = upload.found.header
+        found = {
+            "sha256": file.digest.hexdigest(),
+            "encoding": upload.encoding,
             "headers": header.cells,
             "columns": header.columns,
             "delimiter": header.delimiter,
+            "rows": upload.rows,
             "size_bytes": upload.size_bytes,
-            "cursor_bytes": upload.rows_begin_bytes,
-            "cursor_row": 1,
+            "cursor_bytes": 0,
+            "cursor_row": upload.found.row,
         }
+        async with ContactsStore.open(self._database, merchant_id) as store:
+            return await store.add_import(parameters | found | {"id": id})
+
+    async def _add(self, id: str, number: int, chunk: bytes) -> None:
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            await store.add_chunk(id, number, last)
-            return await store.add_import(parameters | file | {"id": id})
+            await store.add_chunk(id, number, chunk)
 
     async def _finished(self, stored: pb.Import) -> pb.Import:
         """As it is when it is done, or after two seconds."""
@@ -96,33 +144,44 @@ class Imports(rpc.ImportsServiceServicer):
             await store.discard_chunks(id)
 
 
-async def _pieces(
-    first: pb.ImportContactsRequest, later: AsyncIterator[pb.ImportContactsRequest]
-) -> AsyncIterator[bytes]:
-    """At most a chunk each. Refuses `ImportBrokenOff` where the last message is no empty piece."""
-    is_whole = not first.body.data
-    yield first.body.data
-    async for request in later:
-        is_whole = not request.body.data
-        for begin in range(0, len(request.body.data), CHUNK_BYTES):
-            yield request.body.data[begin : begin + CHUNK_BYTES]
-    if not is_whole:
-        raise ImportBrokenOff(field="body")
+class _Arriving:
+    """A file in the messages of a stream."""
+
+    def __init__(self, first: pb.ImportContactsRequest, later: AsyncIterator[pb.ImportContactsRequest]) -> None:
+        self._first, self._later = first, later
+        self.digest = hashlib.sha256()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """At most a chunk each. Refuses `ImportBrokenOff` where the last message is no empty piece."""
+        is_whole = not self._first.body.data
+        for piece in self._cut(self._first.body.data):
+            yield piece
+        async for request in self._later:
+            is_whole = not request.body.data
+            for piece in self._cut(request.body.data):
+                yield piece
+        if not is_whole:
+            raise ImportBrokenOff(field="body")
+
+    def _cut(self, data: bytes) -> list[bytes]:
+        self.digest.update(data)
+        return [data[begin : begin + CHUNK_BYTES] for begin in range(0, len(data), CHUNK_BYTES)]
 
 
 def _parameters(first: pb.ImportContactsRequest) -> dict[str, Any]:
     """Refuses `ImportInvalid`."""
     if first.on_duplicate not in pb.ImportContactsRequest.OnDuplicate.values():
         raise ImportInvalid(field="on_duplicate")
-    texts = {"consent_source": SOURCE_LENGTH_MAX, "consent_wording": WORDING_LENGTH_MAX}
-    for field, length_max in texts.items():
-        if len(text := getattr(first, field)) > length_max or CONTROL.search(text.replace("\n", " ")):
-            raise ImportInvalid(field=field, length_max=length_max)
-    return {
-        "on_duplicate": first.on_duplicate or pb.ImportContactsRequest.SKIP,
-        "consent_source": first.consent_source,
-        "consent_wording": first.consent_wording,
+    lengths_max = {
+        "consent_source": SOURCE_LENGTH_MAX,
+        "consent_wording": WORDING_LENGTH_MAX,
+        "file_name": FILE_NAME_LENGTH_MAX,
     }
+    texts = {field: getattr(first, field) for field in lengths_max}
+    for field, text in texts.items():
+        if len(text) > lengths_max[field] or CONTROL.search(text.replace("\n", " ")):
+            raise ImportInvalid(field=field, length_max=lengths_max[field])
+    return texts | {"on_duplicate": first.on_duplicate or pb.ImportContactsRequest.SKIP}
 
 
 def _row(token: str) -> int:
@@ -130,3 +189,9 @@ def _row(token: str) -> int:
     if not 0 <= (row := int(token)) < 2**31:
         raise ValueError(token)
     return row
+
+
+def _place(token: str) -> tuple[datetime, str]:
+    """Raises ValueError."""
+    time, _, id = token.partition(" ")
+    return datetime.fromisoformat(time), str(uuid.UUID(id))

@@ -4,22 +4,29 @@ Locks are taken in one order, contacts by phone and then suppressions, so that a
 each other in a circle.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import RowMapping, delete, func, insert, select, text, update
+from sqlalchemy import RowMapping, delete, func, insert, select, text, tuple_, update
 
 from astronote.contacts.v1.contacts_pb2 import Import, ImportReject
 from kit import rows
 from kit.store import Store
-from services.contacts.errors import ImportNotFound
+from services.contacts.errors import ImportNotFound, ImportOver
 from services.contacts.sheet import Page, Reject
 from services.contacts.store.consents import Person
 from services.contacts.tables import import_chunks, import_rejects, imports
 
-SHOWN = rows.columns(Import, imports)
+SHOWN = [
+    *(column for column in rows.columns(Import, imports) if column.name != "columns"),
+    imports.c.headers,
+    imports.c.columns,
+    imports.c.cursor_bytes.label("read_bytes"),
+]
 SHOWN_REJECT = rows.columns(ImportReject, import_rejects)
+REJECT = [column.name for column in SHOWN_REJECT]
 # The same array that the index `imports_open_idx` names, so that the planner sees that it fits.
 OPEN = text("state = ANY (ARRAY['PENDING'::text, 'RUNNING'::text])")
 
@@ -69,7 +76,7 @@ WITH written AS (
     ON CONFLICT (merchant_id, phone) DO {on_conflict}
     RETURNING id, phone_hash, subscription, xmax = 0 AS is_new
 )
-SELECT cast(id AS text), phone_hash, subscription = 'SUBSCRIBED' FROM written WHERE is_new
+SELECT cast(id AS text), phone_hash, subscription = 'SUBSCRIBED', is_new FROM written
 """
 # The opt-outs that a file brings along, after the contacts are written.
 SUPPRESS = """
@@ -122,7 +129,7 @@ class ImportStatements(Store):
         """Makes the import of an upload that is complete; from now on a worker may take it."""
         row = values | {"merchant_id": self.merchant_id, "state": Import.PENDING}
         result = await self.connection.execute(insert(imports).values(row).returning(*SHOWN))
-        return rows.message(Import, result.one())
+        return _shown(result.one())
 
     async def discard_chunks(self, import_id: str) -> None:
         """Drops the chunks of an upload or of a file that was read."""
@@ -145,7 +152,32 @@ class ImportStatements(Store):
         row = (await self.connection.execute(query)).one_or_none()
         if row is None:
             raise ImportNotFound(id=id)
-        return rows.message(Import, row)
+        return _shown(row)
+
+    async def imports_before(self, before: tuple[datetime, str] | None, limit: int) -> list[Import]:
+        """The latest first; `before` is when one was made, and its id."""
+        place = tuple_(imports.c.create_time, imports.c.id)
+        query = select(*SHOWN).where(imports.c.merchant_id == self.merchant_id).limit(limit)
+        query = query.order_by(imports.c.create_time.desc(), imports.c.id.desc())
+        if before:
+            query = query.where(place < before)
+        return [_shown(row) for row in await self.connection.execute(query)]
+
+    async def cancel_import(self, id: str) -> Import:
+        """Takes an open import from its worker, whose page in hand does not come in. Refuses `ImportNotFound`,
+        `ImportOver`.
+        """
+        cancelled = (
+            update(imports)
+            .where(imports.c.id == rows.uuid(id, ImportNotFound), imports.c.merchant_id == self.merchant_id, OPEN)
+            .values(state=Import.CANCELLED, lease_id=None, finish_time=func.now())
+            .returning(*SHOWN)
+        )
+        row = (await self.connection.execute(cancelled)).one_or_none()
+        found = _shown(row) if row is not None else await self.import_by_id(id)
+        if found.state != Import.CANCELLED:
+            raise ImportOver(id=found.id, state=Import.State.Name(found.state))
+        return found
 
     async def rejects_after(self, id: str, after: int, limit: int) -> list[ImportReject]:
         """In the order of the file."""
@@ -157,6 +189,22 @@ class ImportStatements(Store):
             .limit(limit)
         )
         return [rows.message(ImportReject, row) for row in await self.connection.execute(query)]
+
+    async def rejected_rows(self, id: str, page_size: int) -> AsyncIterator[list[tuple[ImportReject, list[str]]]]:
+        """Every reject with the cells of its row, in the order of the file."""
+        query = (
+            select(import_rejects.c.cells, *SHOWN_REJECT)
+            .where(import_rejects.c.import_id == id, import_rejects.c.merchant_id == self.merchant_id)
+            .order_by(import_rejects.c.row)
+        )
+        result = await self.connection.stream(query.execution_options(yield_per=page_size))
+        async for page in result.partitions():
+            yield [(ImportReject(**dict(zip(REJECT, row[1:], strict=True))), row[0]) for row in page]
+
+    async def discard_old_rejects(self, age_days: int) -> None:
+        old = func.now() - text(f"interval '{age_days} days'")
+        finished = select(imports.c.id).where(imports.c.finish_time < old)
+        await self.connection.execute(delete(import_rejects).where(import_rejects.c.import_id.in_(finished)))
 
     async def claim_import(self, lease_id: str, lease_seconds: int) -> Work | None:
         """The open import that waited longest, for this worker alone until the lease runs out."""
@@ -203,17 +251,18 @@ class ImportStatements(Store):
         has_opt_outs = "subscription" in work["columns"]
         on_conflict = OVERWRITE if is_update else KEEP_BUT_UNSUBSCRIBE if has_opt_outs else KEEP
         statement = text(WRITE.format(on_conflict=on_conflict))
-        created = (await self.connection.execute(statement, merchant)).all()
+        people = (await self.connection.execute(statement, merchant)).all()
         withdrawn = (await self.connection.execute(text(SUPPRESS), merchant)).all() if has_opt_outs else ()
-        granted = [(id, phone_hash) for id, phone_hash, is_subscribed in created if is_subscribed]
-        return Written(len(created), granted, [(id, phone_hash) for id, phone_hash in withdrawn])
+        granted = [(id, phone_hash) for id, phone_hash, is_subscribed, _ in people if is_subscribed]
+        created = sum(is_new for *_, is_new in people)
+        return Written(created, granted, [(id, phone_hash) for id, phone_hash in withdrawn])
 
     async def add_rejects(self, work: Work, rejects: list[Reject]) -> None:
-        statement = 'COPY import_rejects (import_id, merchant_id, "row", "column", value, reason) FROM STDIN'
+        statement = 'COPY import_rejects (import_id, merchant_id, "row", "column", value, reason, cells) FROM STDIN'
         async with self.driver.cursor() as cursor, cursor.copy(statement) as copy:
             for found in rejects:
-                row = (work["id"], work["merchant_id"], found.row, found.column, found.value, found.reason)
-                await copy.write_row(row)
+                where = work["id"], work["merchant_id"], found.row
+                await copy.write_row((*where, found.column, found.value, found.reason, found.cells))
 
     async def advance_import(self, id: str, counts: Counts, page: Page, lease_seconds: int, *, is_last: bool) -> None:
         """Counts a page and moves the cursor behind it. The last one ends the import."""
@@ -240,6 +289,12 @@ class ImportStatements(Store):
     async def _copy(self, statement: str, data: bytes) -> None:
         async with self.driver.cursor() as cursor, cursor.copy(statement) as copy:
             await copy.write(data)
+
+
+def _shown(row: rows.AnyRow) -> Import:
+    values = dict(row._mapping)
+    columns = zip(values.pop("headers"), values.pop("columns"), strict=True)
+    return Import(**values, columns=[Import.Column(header=header, field=field) for header, field in columns])
 
 
 def _in(seconds: int) -> Any:

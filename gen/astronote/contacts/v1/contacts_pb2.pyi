@@ -342,6 +342,8 @@ class Import(_message.Message):
         DONE: Import._State.ValueType  # 3
         FAILED: Import._State.ValueType  # 4
         """Stopped for a reason that is named in `failure`; the rows counted so far are in the book."""
+        CANCELLED: Import._State.ValueType  # 5
+        """Stopped by the merchant; the rows counted so far are in the book."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper): ...
     STATE_UNSPECIFIED: Import.State.ValueType  # 0
@@ -351,6 +353,32 @@ class Import(_message.Message):
     DONE: Import.State.ValueType  # 3
     FAILED: Import.State.ValueType  # 4
     """Stopped for a reason that is named in `failure`; the rows counted so far are in the book."""
+    CANCELLED: Import.State.ValueType  # 5
+    """Stopped by the merchant; the rows counted so far are in the book."""
+
+    @_typing.final
+    class Column(_message.Message):
+        """What a column of the file is read as."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HEADER_FIELD_NUMBER: _builtins.int
+        FIELD_FIELD_NUMBER: _builtins.int
+        header: _builtins.str
+        """Its cell in the header; its number where the file has no header."""
+        field: _builtins.str
+        """Such as `first_name` or `attributes.city`; empty where it is ignored."""
+        def __init__(
+            self,
+            *,
+            header: _builtins.str = ...,
+            field: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "header", b"header"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -362,6 +390,16 @@ class Import(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    ENCODING_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    READ_BYTES_FIELD_NUMBER: _builtins.int
+    ON_DUPLICATE_FIELD_NUMBER: _builtins.int
+    CONSENT_SOURCE_FIELD_NUMBER: _builtins.int
+    CONSENT_WORDING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     state: Global___Import.State.ValueType
     received: _builtins.int
@@ -372,10 +410,26 @@ class Import(_message.Message):
     """Rows whose phone was in the book, or earlier in the file, already."""
     rejected: _builtins.int
     failure: _builtins.str
+    file_name: _builtins.str
+    """As the caller named it."""
+    sha256: _builtins.str
+    """Of the file as it came, in hexadecimal."""
+    encoding: _builtins.str
+    """Such as `utf-8` or `cp1253`."""
+    rows: _builtins.int
+    """About how many rows the file has, blank ones too."""
+    size_bytes: _builtins.int
+    """How much there is to read (its rows, in UTF-8), and how much of it is read."""
+    read_bytes: _builtins.int
+    on_duplicate: Global___ImportContactsRequest.OnDuplicate.ValueType
+    consent_source: _builtins.str
+    consent_wording: _builtins.str
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def finish_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Import.Column]: ...
     def __init__(
         self,
         *,
@@ -389,10 +443,20 @@ class Import(_message.Message):
         failure: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
+        file_name: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        encoding: _builtins.str = ...,
+        columns: _abc.Iterable[Global___Import.Column] | None = ...,
+        rows: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        read_bytes: _builtins.int = ...,
+        on_duplicate: Global___ImportContactsRequest.OnDuplicate.ValueType = ...,
+        consent_source: _builtins.str = ...,
+        consent_wording: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "created", b"created", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "received", b"received", "rejected", b"rejected", "skipped", b"skipped", "state", b"state", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "create_time", b"create_time", "created", b"created", "encoding", b"encoding", "failure", b"failure", "file_name", b"file_name", "finish_time", b"finish_time", "id", b"id", "on_duplicate", b"on_duplicate", "read_bytes", b"read_bytes", "received", b"received", "rejected", b"rejected", "rows", b"rows", "sha256", b"sha256", "size_bytes", b"size_bytes", "skipped", b"skipped", "state", b"state", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -429,13 +493,26 @@ class ImportContactsRequest(_message.Message):
     ON_DUPLICATE_FIELD_NUMBER: _builtins.int
     CONSENT_SOURCE_FIELD_NUMBER: _builtins.int
     CONSENT_WORDING_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
     on_duplicate: Global___ImportContactsRequest.OnDuplicate.ValueType
     consent_source: _builtins.str
-    """Where consent was given, such as `till` or `web form`; kept with every row."""
+    """Where consent was given, such as `till` or `web form`; kept with every row, beside the name of the file and its
+    SHA-256.
+    """
     consent_wording: _builtins.str
     """The words that were agreed to."""
+    file_name: _builtins.str
+    """Up to 100 characters."""
     @_builtins.property
     def body(self) -> _httpbody_pb2.HttpBody: ...
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What columns mean, where their header does not say it: `phone:Κινητό` reads that column as the phone,
+        `first_name:2` the second one as the first name, `attributes.city:Πόλη` that one as an attribute, and
+        `ignore:Notes` leaves one out. A file without a header is read where columns are named by number only.
+        """
+
     def __init__(
         self,
         *,
@@ -443,10 +520,12 @@ class ImportContactsRequest(_message.Message):
         on_duplicate: Global___ImportContactsRequest.OnDuplicate.ValueType = ...,
         consent_source: _builtins.str = ...,
         consent_wording: _builtins.str = ...,
+        file_name: _builtins.str = ...,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "on_duplicate", b"on_duplicate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "file_name", b"file_name", "on_duplicate", b"on_duplicate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -470,6 +549,90 @@ class GetImportRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetImportRequest: _TypeAlias = GetImportRequest  # noqa: Y015
+
+@_typing.final
+class ListImportsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Default 50, at most 500."""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListImportsRequest: _TypeAlias = ListImportsRequest  # noqa: Y015
+
+@_typing.final
+class ListImportsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def imports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Import]: ...
+    def __init__(
+        self,
+        *,
+        imports: _abc.Iterable[Global___Import] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["imports", b"imports", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListImportsResponse: _TypeAlias = ListImportsResponse  # noqa: Y015
+
+@_typing.final
+class CancelImportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelImportRequest: _TypeAlias = CancelImportRequest  # noqa: Y015
+
+@_typing.final
+class DownloadImportRejectsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadImportRejectsRequest: _TypeAlias = DownloadImportRejectsRequest  # noqa: Y015
 
 @_typing.final
 class ListImportRejectsRequest(_message.Message):

@@ -348,10 +348,25 @@ class ImportsServiceStub:
                 request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.GetImportRequest.SerializeToString,
                 response_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.Import.FromString,
                 _registered_method=True)
+        self.ListImports = channel.unary_unary(
+                '/astronote.contacts.v1.ImportsService/ListImports',
+                request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportsRequest.SerializeToString,
+                response_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportsResponse.FromString,
+                _registered_method=True)
+        self.CancelImport = channel.unary_unary(
+                '/astronote.contacts.v1.ImportsService/CancelImport',
+                request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.CancelImportRequest.SerializeToString,
+                response_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.Import.FromString,
+                _registered_method=True)
         self.ListImportRejects = channel.unary_unary(
                 '/astronote.contacts.v1.ImportsService/ListImportRejects',
                 request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportRejectsRequest.SerializeToString,
                 response_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportRejectsResponse.FromString,
+                _registered_method=True)
+        self.DownloadImportRejects = channel.unary_stream(
+                '/astronote.contacts.v1.ImportsService/DownloadImportRejects',
+                request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.DownloadImportRejectsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
 
 
@@ -360,12 +375,18 @@ class ImportsServiceServicer:
     """
 
     def ImportContacts(self, request_iterator, context):
-        """Takes a CSV (UTF-8, a header line, comma, semicolon or tab) in full, then imports it page by page: a crash
-        resumes at the last page. Answers when it is done or after two seconds, whichever comes first.
+        """Takes a CSV or an XLSX in full, then imports it page by page: a crash resumes at the last page. Answers when it is
+        done or after two seconds, whichever comes first.
 
-        Refuses, with nothing stored, `IMPORT_EMPTY`, `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the
-        column), `DUPLICATE_COLUMN`, `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF`
-        where the upload ended without its last piece.
+        A CSV is in UTF-8, UTF-16 or Windows-1253, its cells between commas, semicolons, tabs or bars; of an XLSX the first
+        visible sheet is read, the values that it stored last. Within the first 20 rows is a header, in English or Greek
+        (`mobile`, `κινητό`, `γενέθλια`, …); `columns` says what it does not. A column that means no field becomes an
+        attribute of its name. Phones and ambiguous dates are read by the merchant's country.
+
+        Refuses, with nothing stored, `IMPORT_EMPTY`, `FILE_UNSUPPORTED` (with what it is), `SPREADSHEET_INVALID` (with the
+        problem), `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the column), `DUPLICATE_COLUMN`,
+        `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the upload ended without
+        its last piece.
         A bad row is rejected by itself and reported by `ListImportRejects`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -379,8 +400,33 @@ class ImportsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListImports(self, request, context):
+        """Lists imports, the latest first. Refuses `PAGE_TOKEN_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelImport(self, request, context):
+        """Stops an import; the rows counted so far are in the book. Again is harmless.
+
+        Refuses `IMPORT_NOT_FOUND`, and `IMPORT_OVER` where it ended by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListImportRejects(self, request, context):
-        """Lists the rows that were rejected, in the order of the file. Refuses `IMPORT_NOT_FOUND`, `PAGE_TOKEN_INVALID`.
+        """Lists the rows that were rejected, in the order of the file; they are kept for 30 days. Refuses `IMPORT_NOT_FOUND`,
+        `PAGE_TOKEN_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadImportRejects(self, request, context):
+        """Writes the rejected rows as CSV, as they stood in the file, with the row, the column and the reason of each behind
+        it: what is corrected there can be imported as it is. Refuses `IMPORT_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -399,10 +445,25 @@ def add_ImportsServiceServicer_to_server(servicer, server):
                     request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.GetImportRequest.FromString,
                     response_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.Import.SerializeToString,
             ),
+            'ListImports': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListImports,
+                    request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportsRequest.FromString,
+                    response_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportsResponse.SerializeToString,
+            ),
+            'CancelImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelImport,
+                    request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.CancelImportRequest.FromString,
+                    response_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.Import.SerializeToString,
+            ),
             'ListImportRejects': grpc.unary_unary_rpc_method_handler(
                     servicer.ListImportRejects,
                     request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportRejectsRequest.FromString,
                     response_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportRejectsResponse.SerializeToString,
+            ),
+            'DownloadImportRejects': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadImportRejects,
+                    request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.DownloadImportRejectsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -471,6 +532,60 @@ class ImportsService:
             _registered_method=True)
 
     @staticmethod
+    def ListImports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.contacts.v1.ImportsService/ListImports',
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportsRequest.SerializeToString,
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.contacts.v1.ImportsService/CancelImport',
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.CancelImportRequest.SerializeToString,
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.Import.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListImportRejects(request,
             target,
             options=(),
@@ -487,6 +602,33 @@ class ImportsService:
             '/astronote.contacts.v1.ImportsService/ListImportRejects',
             astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportRejectsRequest.SerializeToString,
             astronote_dot_contacts_dot_v1_dot_contacts__pb2.ListImportRejectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadImportRejects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/astronote.contacts.v1.ImportsService/DownloadImportRejects',
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.DownloadImportRejectsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

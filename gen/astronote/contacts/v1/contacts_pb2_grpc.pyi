@@ -148,18 +148,37 @@ class ImportsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ImportsServiceAsyncStub: ...
     ImportContacts: _grpc.StreamUnaryMultiCallable[_contacts_pb2.ImportContactsRequest, _contacts_pb2.Import]
-    """Takes a CSV (UTF-8, a header line, comma, semicolon or tab) in full, then imports it page by page: a crash
-    resumes at the last page. Answers when it is done or after two seconds, whichever comes first.
+    """Takes a CSV or an XLSX in full, then imports it page by page: a crash resumes at the last page. Answers when it is
+    done or after two seconds, whichever comes first.
 
-    Refuses, with nothing stored, `IMPORT_EMPTY`, `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the
-    column), `DUPLICATE_COLUMN`, `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF`
-    where the upload ended without its last piece.
+    A CSV is in UTF-8, UTF-16 or Windows-1253, its cells between commas, semicolons, tabs or bars; of an XLSX the first
+    visible sheet is read, the values that it stored last. Within the first 20 rows is a header, in English or Greek
+    (`mobile`, `κινητό`, `γενέθλια`, …); `columns` says what it does not. A column that means no field becomes an
+    attribute of its name. Phones and ambiguous dates are read by the merchant's country.
+
+    Refuses, with nothing stored, `IMPORT_EMPTY`, `FILE_UNSUPPORTED` (with what it is), `SPREADSHEET_INVALID` (with the
+    problem), `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the column), `DUPLICATE_COLUMN`,
+    `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the upload ended without
+    its last piece.
     A bad row is rejected by itself and reported by `ListImportRejects`.
     """
     GetImport: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.GetImportRequest, _contacts_pb2.Import]
     """Returns an import and how far it is. Refuses `IMPORT_NOT_FOUND`."""
+    ListImports: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.ListImportsRequest, _contacts_pb2.ListImportsResponse]
+    """Lists imports, the latest first. Refuses `PAGE_TOKEN_INVALID`."""
+    CancelImport: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.CancelImportRequest, _contacts_pb2.Import]
+    """Stops an import; the rows counted so far are in the book. Again is harmless.
+
+    Refuses `IMPORT_NOT_FOUND`, and `IMPORT_OVER` where it ended by itself.
+    """
     ListImportRejects: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.ListImportRejectsRequest, _contacts_pb2.ListImportRejectsResponse]
-    """Lists the rows that were rejected, in the order of the file. Refuses `IMPORT_NOT_FOUND`, `PAGE_TOKEN_INVALID`."""
+    """Lists the rows that were rejected, in the order of the file; they are kept for 30 days. Refuses `IMPORT_NOT_FOUND`,
+    `PAGE_TOKEN_INVALID`.
+    """
+    DownloadImportRejects: _grpc.UnaryStreamMultiCallable[_contacts_pb2.DownloadImportRejectsRequest, _httpbody_pb2.HttpBody]
+    """Writes the rejected rows as CSV, as they stood in the file, with the row, the column and the reason of each behind
+    it: what is corrected there can be imported as it is. Refuses `IMPORT_NOT_FOUND`.
+    """
 
 @_typing.type_check_only
 class ImportsServiceAsyncStub(ImportsServiceStub):
@@ -167,18 +186,37 @@ class ImportsServiceAsyncStub(ImportsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ImportContacts: _aio.StreamUnaryMultiCallable[_contacts_pb2.ImportContactsRequest, _contacts_pb2.Import]  # type: ignore[assignment]
-    """Takes a CSV (UTF-8, a header line, comma, semicolon or tab) in full, then imports it page by page: a crash
-    resumes at the last page. Answers when it is done or after two seconds, whichever comes first.
+    """Takes a CSV or an XLSX in full, then imports it page by page: a crash resumes at the last page. Answers when it is
+    done or after two seconds, whichever comes first.
 
-    Refuses, with nothing stored, `IMPORT_EMPTY`, `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the
-    column), `DUPLICATE_COLUMN`, `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF`
-    where the upload ended without its last piece.
+    A CSV is in UTF-8, UTF-16 or Windows-1253, its cells between commas, semicolons, tabs or bars; of an XLSX the first
+    visible sheet is read, the values that it stored last. Within the first 20 rows is a header, in English or Greek
+    (`mobile`, `κινητό`, `γενέθλια`, …); `columns` says what it does not. A column that means no field becomes an
+    attribute of its name. Phones and ambiguous dates are read by the merchant's country.
+
+    Refuses, with nothing stored, `IMPORT_EMPTY`, `FILE_UNSUPPORTED` (with what it is), `SPREADSHEET_INVALID` (with the
+    problem), `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the column), `DUPLICATE_COLUMN`,
+    `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the upload ended without
+    its last piece.
     A bad row is rejected by itself and reported by `ListImportRejects`.
     """
     GetImport: _aio.UnaryUnaryMultiCallable[_contacts_pb2.GetImportRequest, _contacts_pb2.Import]  # type: ignore[assignment]
     """Returns an import and how far it is. Refuses `IMPORT_NOT_FOUND`."""
+    ListImports: _aio.UnaryUnaryMultiCallable[_contacts_pb2.ListImportsRequest, _contacts_pb2.ListImportsResponse]  # type: ignore[assignment]
+    """Lists imports, the latest first. Refuses `PAGE_TOKEN_INVALID`."""
+    CancelImport: _aio.UnaryUnaryMultiCallable[_contacts_pb2.CancelImportRequest, _contacts_pb2.Import]  # type: ignore[assignment]
+    """Stops an import; the rows counted so far are in the book. Again is harmless.
+
+    Refuses `IMPORT_NOT_FOUND`, and `IMPORT_OVER` where it ended by itself.
+    """
     ListImportRejects: _aio.UnaryUnaryMultiCallable[_contacts_pb2.ListImportRejectsRequest, _contacts_pb2.ListImportRejectsResponse]  # type: ignore[assignment]
-    """Lists the rows that were rejected, in the order of the file. Refuses `IMPORT_NOT_FOUND`, `PAGE_TOKEN_INVALID`."""
+    """Lists the rows that were rejected, in the order of the file; they are kept for 30 days. Refuses `IMPORT_NOT_FOUND`,
+    `PAGE_TOKEN_INVALID`.
+    """
+    DownloadImportRejects: _aio.UnaryStreamMultiCallable[_contacts_pb2.DownloadImportRejectsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Writes the rejected rows as CSV, as they stood in the file, with the row, the column and the reason of each behind
+    it: what is corrected there can be imported as it is. Refuses `IMPORT_NOT_FOUND`.
+    """
 
 class ImportsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Brings contacts in from files."""
@@ -189,12 +227,18 @@ class ImportsServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_contacts_pb2.ImportContactsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_contacts_pb2.Import, _abc.Awaitable[_contacts_pb2.Import]]:
-        """Takes a CSV (UTF-8, a header line, comma, semicolon or tab) in full, then imports it page by page: a crash
-        resumes at the last page. Answers when it is done or after two seconds, whichever comes first.
+        """Takes a CSV or an XLSX in full, then imports it page by page: a crash resumes at the last page. Answers when it is
+        done or after two seconds, whichever comes first.
 
-        Refuses, with nothing stored, `IMPORT_EMPTY`, `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the
-        column), `DUPLICATE_COLUMN`, `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF`
-        where the upload ended without its last piece.
+        A CSV is in UTF-8, UTF-16 or Windows-1253, its cells between commas, semicolons, tabs or bars; of an XLSX the first
+        visible sheet is read, the values that it stored last. Within the first 20 rows is a header, in English or Greek
+        (`mobile`, `κινητό`, `γενέθλια`, …); `columns` says what it does not. A column that means no field becomes an
+        attribute of its name. Phones and ambiguous dates are read by the merchant's country.
+
+        Refuses, with nothing stored, `IMPORT_EMPTY`, `FILE_UNSUPPORTED` (with what it is), `SPREADSHEET_INVALID` (with the
+        problem), `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the column), `DUPLICATE_COLUMN`,
+        `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the upload ended without
+        its last piece.
         A bad row is rejected by itself and reported by `ListImportRejects`.
         """
 
@@ -207,12 +251,43 @@ class ImportsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns an import and how far it is. Refuses `IMPORT_NOT_FOUND`."""
 
     @_abc_1.abstractmethod
+    def ListImports(
+        self,
+        request: _contacts_pb2.ListImportsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_contacts_pb2.ListImportsResponse, _abc.Awaitable[_contacts_pb2.ListImportsResponse]]:
+        """Lists imports, the latest first. Refuses `PAGE_TOKEN_INVALID`."""
+
+    @_abc_1.abstractmethod
+    def CancelImport(
+        self,
+        request: _contacts_pb2.CancelImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_contacts_pb2.Import, _abc.Awaitable[_contacts_pb2.Import]]:
+        """Stops an import; the rows counted so far are in the book. Again is harmless.
+
+        Refuses `IMPORT_NOT_FOUND`, and `IMPORT_OVER` where it ended by itself.
+        """
+
+    @_abc_1.abstractmethod
     def ListImportRejects(
         self,
         request: _contacts_pb2.ListImportRejectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contacts_pb2.ListImportRejectsResponse, _abc.Awaitable[_contacts_pb2.ListImportRejectsResponse]]:
-        """Lists the rows that were rejected, in the order of the file. Refuses `IMPORT_NOT_FOUND`, `PAGE_TOKEN_INVALID`."""
+        """Lists the rows that were rejected, in the order of the file; they are kept for 30 days. Refuses `IMPORT_NOT_FOUND`,
+        `PAGE_TOKEN_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadImportRejects(
+        self,
+        request: _contacts_pb2.DownloadImportRejectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Writes the rejected rows as CSV, as they stood in the file, with the row, the column and the reason of each behind
+        it: what is corrected there can be imported as it is. Refuses `IMPORT_NOT_FOUND`.
+        """
 
 def add_ImportsServiceServicer_to_server(servicer: ImportsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
