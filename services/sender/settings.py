@@ -21,7 +21,7 @@ class Settings(ServiceSettings):
     single_concurrency: int = Field(default=4, gt=1)
     #: A single text that nobody finished is looked after again so much later; longer than a hold takes.
     single_sweep_seconds: float = 15
-    #: Whoever has a batch has it for so long; longer than the provider may take.
+    #: Whoever has a batch has it for so long; longer than contacts (10 s) and the provider may take.
     lease_seconds: float = 45
     provider_timeout_seconds: float = 30
     #: Tries of a batch that the provider is known not to have taken, and the wait after the first; it doubles.

@@ -1,4 +1,4 @@
-"""The send path: take a batch, ask whether and to whom it still goes, say so, submit, record.
+"""The send path: take a batch, ask whether it still goes, say so, ask to whom, submit, record.
 
 No recipient is ever submitted twice: an attempt is committed before a byte leaves, and an attempt without an outcome
 is *unknown* when the batch is taken again, never queued again. See docs/architecture.md, "The send path".
@@ -149,16 +149,13 @@ class Submitter:
     async def _submit_chunk(self, batch: SendBatch, lease: Lease, first: int, tries: int) -> int:
         """Submits as many, from this index on, as may leave now; answers with how many that were."""
         wanted = min(self._settings.chunk_size, len(batch.recipients) - first)
-        # Before people are asked for, so that nobody opts out while we wait.
         admission = await self._admissions.wait(batch.merchant_id, _lane(batch), wanted)
         chunk = list(enumerate(batch.recipients))[first : first + admission.count]
-        refused = await self._gatekeepers.refused(batch, [recipient for _, recipient in chunk])
-        skipped_indexes = [index for index, recipient in chunk if recipient.phone in refused]
         attempt_id = self._new_id()
         async with SenderStore.open_pipeline(self._database) as store:
-            await store.begin_attempt(attempt_id, batch, lease, len(chunk), skipped_indexes)
+            await store.begin_attempt(attempt_id, batch, lease, len(chunk))
         crash.point("sender.intent")
-        submitted = [(index, recipient) for index, recipient in chunk if recipient.phone not in refused]
+        submitted = await self._textable(batch, attempt_id, chunk)
         outcome: Outcome = Accepted([])
         if submitted:
             outcome = await self._submit(batch, submitted)
@@ -175,6 +172,22 @@ class Submitter:
                 await self._admissions.learn(admission, outcome)
         crash.point("sender.recorded")
         return len(chunk)
+
+    async def _textable(self, batch: SendBatch, attempt_id: str, chunk: Indexed) -> Indexed:
+        """Those of an attempt who may be texted. Asked after its commit, so that whoever opted out before that is left
+        out. Raises `LeaseLostError`, and `AioRpcError` where nobody answers.
+        """
+        try:
+            refused = await self._gatekeepers.refused(batch, [recipient for _, recipient in chunk])
+        except grpc.aio.AioRpcError:
+            async with SenderStore.open_pipeline(self._database) as store:
+                await store.take_back(attempt_id)
+            raise
+        skipped_indexes = [index for index, recipient in chunk if recipient.phone in refused]
+        if skipped_indexes:
+            async with SenderStore.open_pipeline(self._database) as store:
+                await store.leave_out(attempt_id, skipped_indexes)
+        return [(index, recipient) for index, recipient in chunk if recipient.phone not in refused]
 
     async def _submit(self, batch: SendBatch, submitted: Indexed) -> Outcome:
         texts = [(batch.first_message_id + index, recipient) for index, recipient in submitted]

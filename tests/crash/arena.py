@@ -131,6 +131,19 @@ class Arena:
         verdict.seconds = time.monotonic() - began
         return verdict
 
+    @contextlib.contextmanager
+    def frozen(self, point: str) -> Iterator[None]:
+        """Whoever passes the point next stands still until the block ends."""
+        self._arm(f"{point} freeze 1")
+        try:
+            pid = self._fired()
+            try:
+                yield
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        finally:
+            self._disarm()
+
     def rows(self, service: str, query: str, **values: Any) -> list[dict[str, Any]]:
         """What stands in a service's database, across merchants."""
         url = self.mesh.databases[service].pipeline_url.replace("+psycopg", "")

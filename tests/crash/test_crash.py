@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from astronote.sender.v1.batches_pb2 import SendBatch
+from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
 from tests.crash.arena import Arena
 from tests.crash.runs import QUICK, Run
 from tests.shop import Shop
@@ -42,10 +42,28 @@ def test_whoever_opts_out_after_the_freeze_and_before_the_attempt_is_not_texted(
     arena: Arena, refused: tuple[Shop, str]
 ) -> None:
     shop, campaign = refused
+    leaver = opted_out(arena, campaign)
+    arena.provider.behave(outcomes={"ok": 1, "tooMany": 0})
+    assert_left_out(arena, shop, campaign, leaver)
+
+
+def test_whoever_opts_out_while_the_attempt_is_committed_is_not_texted(arena: Arena, refused: tuple[Shop, str]) -> None:
+    shop, campaign = refused
+    with arena.frozen("sender.intent"):
+        leaver = opted_out(arena, campaign)
+        arena.provider.behave(outcomes={"ok": 1, "tooMany": 0})
+    assert_left_out(arena, shop, campaign, leaver)
+
+
+def opted_out(arena: Arena, campaign: str) -> BatchRecipient:
+    """One of the campaign's people, who has followed the link in a text."""
     (frozen,) = arena.rows("campaigns", "SELECT payload FROM batches WHERE campaign_id = %(id)s", id=campaign)
     leaver = SendBatch.FromString(frozen["payload"]).recipients[3]
     assert httpx.post(leaver.text.split()[-1]).is_success
-    arena.provider.behave(outcomes={"ok": 1, "tooMany": 0})
+    return leaver
+
+
+def assert_left_out(arena: Arena, shop: Shop, campaign: str, leaver: BatchRecipient) -> None:
     report = shop.closed(campaign)
     assert report["counts"]["skipped"] == {"opted_out": 1}
     assert arena.provider.summary()["accepted"] == 9

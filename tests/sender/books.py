@@ -62,7 +62,7 @@ class Books:
         else:
             row = await self.store.batch(lease)
             lease = Lease(batch.batch_id, row.lease_id, LEASE_SECONDS)
-        await self.store.begin_attempt(id, batch, lease, count, [])
+        await self.store.begin_attempt(id, batch, lease, count)
         return id
 
     async def record(self, batch: SendBatch, attempt_id: str, outcome: Outcome) -> None:

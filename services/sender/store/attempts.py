@@ -5,7 +5,7 @@ is called.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select, text, update
+from sqlalchemy import case, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.sender.v1.batches_pb2 import SendBatch
@@ -63,9 +63,7 @@ class AttemptStatements(MessageStatements, TallyStatements):
         query = select(attempts).where(attempts.c.batch_id == batch_id, attempts.c.state == "OPEN")
         return (await self.connection.execute(query.with_for_update())).one_or_none()
 
-    async def begin_attempt(
-        self, id: str, batch: SendBatch, lease: Lease, recipient_count: int, skipped_indexes: list[int]
-    ) -> None:
+    async def begin_attempt(self, id: str, batch: SendBatch, lease: Lease, recipient_count: int) -> None:
         """Says what is about to be submitted. Raises `LeaseLostError`."""
         mine = (batches.c.id == lease.batch_id, batches.c.lease_id == lease.id, batches.c.state == "OPEN")
         kept = update(batches).where(*mine).values(lease_expire_time=lease.until()).returning(batches.c.next_index)
@@ -81,9 +79,19 @@ class AttemptStatements(MessageStatements, TallyStatements):
             "first_message_id": batch.first_message_id + first_index,
             "first_index": first_index,
             "recipient_count": recipient_count,
-            "skipped_indexes": skipped_indexes,
+            "skipped_indexes": [],
         }
         await self.connection.execute(insert(attempts).values(row))
+
+    async def leave_out(self, id: str, indexes: list[int]) -> None:
+        """These recipients are not submitted in an attempt. Raises `LeaseLostError` where it was given up."""
+        mine = (attempts.c.id == id, attempts.c.state == "OPEN")
+        if not (await self.connection.execute(update(attempts).where(*mine).values(skipped_indexes=indexes))).rowcount:
+            raise LeaseLostError(id)
+
+    async def take_back(self, id: str) -> None:
+        """Forgets an attempt of which no byte has left, unless it was given up meanwhile."""
+        await self.connection.execute(delete(attempts).where(attempts.c.id == id, attempts.c.state == "OPEN"))
 
     async def lock_attempt(self, id: str) -> AnyRow:
         """The batch first, as in `take` and `begin_attempt`."""
