@@ -44,11 +44,15 @@ class ApiKeys:
         self._asking: dict[bytes, asyncio.Task[tuple[bool, ResolvedApiKey | None]]] = {}
         self._silent_time = -PAUSE_SECONDS
 
+    def knows(self, text: str) -> bool:
+        """Whether it was somebody's when it was last asked for."""
+        return _hash(text) in self._known
+
     async def get(self, text: str) -> ResolvedApiKey | None:
         """None where it is nobody's. Refuses `KeysUnavailable`."""
         if not KEY.fullmatch(text):
             return None
-        key_hash = hashlib.sha256(text.encode()).digest()
+        key_hash = _hash(text)
         if self._is_remembered(key_hash):
             return self._known[key_hash][1] if key_hash in self._known else None
         was_good = self._was_good(key_hash)
@@ -116,6 +120,10 @@ def of_accounts(accounts: Peer) -> ApiKeys:
         return await stub.ResolveApiKey(request, metadata=accounts.metadata(), timeout=TIMEOUT_SECONDS)
 
     return ApiKeys(resolve)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _bounded(remembered: dict[bytes, Value]) -> dict[bytes, Value]:

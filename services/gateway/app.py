@@ -4,11 +4,11 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import grpc
 import httpx
-import orjson
 import structlog
 from prometheus_client import Gauge, Histogram
 from starlette.types import Receive, Scope, Send
@@ -17,15 +17,21 @@ from kit import caller
 from kit.boundary import guarded
 from kit.channel import Peer
 from kit.errors import DomainError
-from services.gateway import api_keys, contracts, docs, health, keys, openapi, problem, routes
+from services.gateway import api_keys, contracts, keys, own, problem, routes
 from services.gateway.authentication import Authentication, Principal
-from services.gateway.errors import ClientGone, Draining
-from services.gateway.exchange import Exchange, headers_of
+from services.gateway.clients import Clients, network
+from services.gateway.cors import Cors
+from services.gateway.errors import ClientGone, HostInvalid, VerbNotAllowed
+from services.gateway.exchange import JSON, Exchange, headers_of
+from services.gateway.lanes import Service
+from services.gateway.own import Own
+from services.gateway.rates import Guesses, Limits, Turns
 from services.gateway.settings import Settings
 from services.gateway.tokens import Issuer, Tokens
-from services.gateway.transcoder import JSON, Transcoder
+from services.gateway.transcoder import Transcoder
 
 NAME = "gateway"
+HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 SECONDS = Histogram("http_seconds", "Time to answer a request.", ["route", "status"])
 IN_HAND = Gauge("http_in_hand", "Requests that are being answered.")
@@ -44,23 +50,26 @@ class Gateway:
         for file in files:
             name = contracts.mesh_service(file)
             self.peers.setdefault(name, Peer(file, settings.address_of(name), identity))
+        services = {name: Service.made(peer, settings) for name, peer in self.peers.items()}
         found = [route for file in files for method in contracts.methods(file) for route in routes.of(method)]
         self._table = routes.Table(found)
-        self._transcoders = {
-            route: Transcoder(route, self.peers[route.method.service], settings, self.draining) for route in found
+        turns = Turns()
+        self._roads = {
+            route: Road(
+                Transcoder(route, services[route.method.service], settings, self.draining),
+                Limits(turns, str(route), route.method, settings.rate_limit_factor),
+            )
+            for route in found
         }
         self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=keys.TIMEOUT_SECONDS)
-        self._authentication = Authentication(Tokens(self._issuers()), api_keys.of_accounts(self.peers["accounts"]))
-        document = openapi.document(found, settings)
-        self._pages = {
-            b"/openapi.json": (JSON, orjson.dumps(document)),
-            b"/docs": ("text/html; charset=utf-8", docs.page(document).encode()),
-        }
-        self._own: dict[bytes, Callable[[Exchange], Awaitable[None]]] = {
-            b"/healthz": self._alive,
-            b"/readyz": self._ready,
-            **dict.fromkeys(self._pages, self._page),
-        }
+        self._authentication = Authentication(
+            Tokens(self._issuers()),
+            api_keys.of_accounts(self.peers["accounts"]),
+            Guesses(turns, settings.rate_limit_factor),
+        )
+        self._clients = Clients(settings.trusted_proxies, settings.forwarded_header)
+        self._cors = Cors(settings.cors_origins)
+        self._own = Own(found, self.peers, settings, self.draining)
 
     def _issuers(self) -> Iterator[Issuer]:
         """Ours comes last: no other takes its name."""
@@ -105,40 +114,65 @@ class Gateway:
         exchange = call.exchange
         caller.enter(caller.Caller(NAME, "public"), exchange.request_id)
         try:
-            if exchange.verb in ("GET", "HEAD") and (own := self._own.get(exchange.path)):
+            self._place(exchange)
+            if exchange.path in self._own:
                 call.route = exchange.path.decode()
-                await own(exchange)
-                return
-            route, values = self._table.match(exchange.verb, exchange.path)
-            call.route = f"{route.verb} {route.template}"
-            call.principal = await self._authentication.principal(
-                route.method.role,
-                exchange.headers.get("authorization", ""),
-                changes_nothing=route.method.changes_nothing,
-            )
-            await self._transcoders[route].carry(exchange, values, call.principal)
+                await self._answer_own(exchange)
+            elif exchange.verb == "OPTIONS":
+                await self._answer_options(exchange, self._table.verbs(exchange.path))
+            else:
+                await self._carry(call)
         except ClientGone:
             call.status = 499
         except DomainError as error:
             await _refuse(exchange, problem.of_refusal(error))
+
+    def _place(self, exchange: Exchange) -> None:
+        """Who asks, and what he may see. Refuses `HostInvalid`: two readers of a request have to mean the same host."""
+        headers = exchange.headers
+        exchange.shared = self._cors.headers(headers)
+        exchange.takes_cookies = self._cors.takes_cookies(headers)
+        exchange.client_address = self._clients.address(exchange.client_address, headers)
+        exchange.network = network(exchange.client_address)
+        if not HOST.fullmatch(headers.get("host", "")) and exchange.needs_host:
+            raise HostInvalid
+
+    async def _carry(self, call: "Call") -> None:
+        exchange = call.exchange
+        route, values = self._table.match(exchange.verb, exchange.path)
+        call.route, road = str(route), self._roads[route]
+        road.limits.admit_address(exchange.network)
+        call.principal = principal = await self._authentication.principal(
+            route.method.role,
+            exchange.headers.get("authorization", ""),
+            exchange.network,
+            changes_nothing=route.method.changes_nothing,
+        )
+        road.limits.admit_caller(principal.merchant_id, principal.api_key_id or principal.user_id)
+        try:
+            await road.transcoder.carry(exchange, values, principal)
         except grpc.aio.AioRpcError as error:
             await _refuse(exchange, problem.of_rpc(error, route))
 
-    async def _alive(self, exchange: Exchange) -> None:
-        await exchange.answer(200, JSON, b'{"status":"alive"}')
+    async def _answer_own(self, exchange: Exchange) -> None:
+        if exchange.verb in ("GET", "HEAD"):
+            await self._own.answer(exchange)
+        elif exchange.verb == "OPTIONS":
+            await self._answer_options(exchange, own.VERBS)
+        else:
+            raise VerbNotAllowed(allow=own.VERBS)
 
-    async def _ready(self, exchange: Exchange) -> None:
-        """503 while a service can't be reached, with its name, and while draining."""
-        if self.draining.is_set():
-            raise Draining
-        states = await health.states(self.peers, self._settings.readiness_seconds)
-        missing = [name for name, state in states.items() if state != health.SERVING]
-        body = {"status": "missing" if missing else "ready", "missing": missing, "services": states}
-        await exchange.answer(503 if missing else 200, JSON, orjson.dumps(body))
+    async def _answer_options(self, exchange: Exchange, verbs: str) -> None:
+        allow = (b"allow", verbs.encode("ascii"))
+        await exchange.answer_empty(204, [allow, *self._cors.preflight(exchange.headers, verbs)])
 
-    async def _page(self, exchange: Exchange) -> None:
-        content_type, body = self._pages[exchange.path]
-        await exchange.answer(200, content_type, body, [(b"cache-control", b"public, max-age=60")])
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """What a route's requests go through."""
+
+    transcoder: Transcoder
+    limits: Limits
 
 
 class Call:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from astronote.accounts.v1.accounts_pb2 import ApiKey
 from services.gateway.api_keys import PREFIX, ApiKeys
 from services.gateway.errors import MerchantOnly, OperatorOnly, ScopeMissing, TokenInvalid, TokenMissing
+from services.gateway.rates import Guesses
 from services.gateway.tokens import Tokens
 
 MERCHANT, OPERATOR = "merchant", "operator"
@@ -23,21 +24,38 @@ class Principal:
 
 
 class Authentication:
-    def __init__(self, tokens: Tokens, api_keys: ApiKeys) -> None:
-        self._tokens, self._api_keys = tokens, api_keys
+    """`guesses` bounds what an address may try that proves nothing."""
 
-    async def principal(self, role: str, authorization: str, *, changes_nothing: bool = False) -> Principal:
-        """Who calls a method of this role.
+    def __init__(self, tokens: Tokens, api_keys: ApiKeys, guesses: Guesses) -> None:
+        self._tokens, self._api_keys, self._guesses = tokens, api_keys, guesses
 
-        Refuses `TokenMissing`, `TokenInvalid`, `OperatorOnly`, `MerchantOnly`, `ScopeMissing`, `KeysUnavailable`.
+    async def principal(
+        self, role: str, authorization: str, network: str = "", *, changes_nothing: bool = False
+    ) -> Principal:
+        """Who calls a method of this role, from this network.
+
+        Refuses `TokenMissing`, `TokenInvalid`, `OperatorOnly`, `MerchantOnly`, `ScopeMissing`, `KeysUnavailable`,
+        `RateLimited`.
         """
         if role not in (MERCHANT, OPERATOR):
             return Principal(role)
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer" or not text:
             raise TokenMissing
-        if text.startswith(PREFIX):
-            return await self._program(role, text, ApiKey.READ if changes_nothing else ApiKey.WRITE)
+        is_program = text.startswith(PREFIX)
+        # What was proven before is let through, so that nobody is locked out by his neighbours' guesses.
+        if not (self._api_keys if is_program else self._tokens).knows(text):
+            self._guesses.admit(network)
+        try:
+            if is_program:
+                return await self._program(role, text, ApiKey.READ if changes_nothing else ApiKey.WRITE)
+            return await self._user(role, text)
+        except TokenInvalid:
+            if not (self._api_keys if is_program else self._tokens).knows(text):
+                self._guesses.note(network)
+            raise
+
+    async def _user(self, role: str, text: str) -> Principal:
         token = await self._tokens.verified(text)
         if role == OPERATOR:
             if token.role != OPERATOR:

@@ -81,7 +81,7 @@ class Binding:
             leaf.put(message, shown, value)
         if self.method.takes_request_id:
             _put_request_id(message, exchange.headers.get("idempotency-key"))
-        if self.cookies and "cookie" in exchange.headers:
+        if self.cookies and exchange.takes_cookies and "cookie" in exchange.headers:
             self._put_cookies(message, exchange.headers["cookie"])
         return message
 

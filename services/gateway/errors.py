@@ -5,7 +5,15 @@ from typing import ClassVar
 
 from grpc import StatusCode
 
-from kit.errors import DomainError, InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unavailable
+from kit.errors import (
+    DomainError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 class ContractInvalid(Exception):
@@ -32,6 +40,26 @@ class PathInvalid(InvalidArgument):
     """The path is not well-formed."""
 
 
+class RequestMalformed(InvalidArgument):
+    """This is no HTTP request."""
+
+
+class HeadTooLong(Refusal):
+    """The head of the request is too long."""
+
+    code, http_status = StatusCode.INVALID_ARGUMENT, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+class TargetTooLong(Refusal):
+    """The address of the request is too long."""
+
+    code, http_status = StatusCode.INVALID_ARGUMENT, HTTPStatus.REQUEST_URI_TOO_LONG
+
+
+class HostInvalid(InvalidArgument):
+    """A request names one host."""
+
+
 class BodyTooLarge(Refusal):
     """The body is longer than this endpoint takes."""
 
@@ -46,6 +74,12 @@ class BodyTooSlow(Refusal):
 
 class ContentTypeUnsupported(Refusal):
     """The body must be JSON, with the content type application/json."""
+
+    code, http_status = StatusCode.INVALID_ARGUMENT, HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class ContentEncodingUnsupported(Refusal):
+    """The body can't be taken compressed."""
 
     code, http_status = StatusCode.INVALID_ARGUMENT, HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
@@ -131,3 +165,19 @@ class KeysUnavailable(Unavailable):
 
 class Draining(Unavailable):
     """The gateway is going away; connect again."""
+
+
+class RateLimited(ResourceExhausted):
+    """Too many requests; try again later."""
+
+
+class TooManyStreams(ResourceExhausted):
+    """Too many streams are open at once; end one first."""
+
+
+class Overloaded(Unavailable):
+    """The service behind this has too much in hand; try again."""
+
+
+class TooManyConnections(Unavailable):
+    """Too many connections are open; try again."""

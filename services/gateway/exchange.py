@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Iterable
 
 from starlette.types import Message, Receive, Scope, Send
 
-from services.gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone
+from services.gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone, ContentEncodingUnsupported
 
 Header = tuple[bytes, bytes]
+JSON = "application/json"
 # What a client may still send of a refused body, so that it reads the refusal instead of a reset connection.
 DRAIN_BYTES_MAX = 64 * 1024 * 1024
 DRAIN_SECONDS = 2.0
@@ -28,15 +29,22 @@ NO_STORE = (b"cache-control", b"no-store")
 
 
 class Exchange:
-    """`headers` have lower-case names; one that came twice is joined by commas, so that it can't pass for either."""
+    """`headers` have lower-case names; one that came twice is joined by commas, so that it can't pass for either.
+
+    `network` is whom a limit counts, and `shared` what every answer says of who may read it (`cors.py`).
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, headers: dict[str, str]) -> None:
         self.verb: str = scope["method"]
         self.path: bytes = scope["raw_path"]
         self.query: bytes = scope["query_string"]
+        self.needs_host = scope["http_version"] != "1.0"
         self.headers = headers
         self.request_id = request_id
         self.client_address: str = (scope.get("client") or ("",))[0]
+        self.network = self.client_address
+        self.shared: list[Header] = []
+        self.takes_cookies = True
         self.status = 0
         self.is_complete = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
         self._receive, self._send = receive, send
@@ -70,6 +78,8 @@ class Exchange:
             yield bytes(held)
 
     async def _pieces(self, bytes_max: int) -> AsyncIterator[bytes]:
+        if self.headers.get("content-encoding", "identity") != "identity":
+            raise ContentEncodingUnsupported
         length = self.headers.get("content-length", "")
         if length.isdigit() and int(length) > bytes_max:
             raise BodyTooLarge(bytes_max=bytes_max)
@@ -102,17 +112,18 @@ class Exchange:
             await self._drain()
             await self.finish()
 
+    async def answer_empty(self, status: int, headers: Iterable[Header] = ()) -> None:
+        """For 204 and 304, which have no body and no length."""
+        await self.start(status, "", headers)
+        await self.finish()
+
     async def start(self, status: int, content_type: str, headers: Iterable[Header] = ()) -> None:
         """Begins an answer whose body comes by `write`."""
         self.status = status
-        policy = PAGE_POLICY if content_type.startswith("text/html") else DATA_POLICY
-        sent = [
-            (b"content-type", content_type.encode("latin-1")),
-            (b"x-request-id", self.request_id.encode()),
-            policy,
-            *SECURITY,
-            *headers,
-        ]
+        sent = [*headers, (b"x-request-id", self.request_id.encode()), *SECURITY, *self.shared]
+        sent.append(PAGE_POLICY if content_type.startswith("text/html") else DATA_POLICY)
+        if content_type:
+            sent.append((b"content-type", content_type.encode("latin-1")))
         if not any(name == b"cache-control" for name, _ in sent):
             sent.append(NO_STORE)
         if not self.is_complete:

@@ -96,16 +96,16 @@ def _shown(
     headers = list(headers)
     if http_status == HTTPStatus.UNAUTHORIZED and not headers:
         headers.append((b"www-authenticate", b"Bearer"))
-    if http_status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"retry-after", b"1"))
+    retry_seconds = 1
     details = []
     for packed in status.details:
         if packed.Is(error_details.RetryInfo.DESCRIPTOR):
-            retry = error_details.RetryInfo.FromString(packed.value)
-            headers = [header for header in headers if header[0] != b"retry-after"]
-            headers.append((b"retry-after", str(math.ceil(retry.retry_delay.ToTimedelta().total_seconds())).encode()))
+            delay = error_details.RetryInfo.FromString(packed.value).retry_delay
+            retry_seconds = max(math.ceil(delay.ToTimedelta().total_seconds()), 1)
         if (detail := _detail(packed, route)) is not None:
             details.append(detail)
+    if http_status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        headers.append((b"retry-after", str(retry_seconds).encode()))
     error = {"code": int(http_status), "status": code.name, "message": status.message, "details": details}
     return int(http_status), {"error": error}, headers
 

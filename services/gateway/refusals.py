@@ -9,7 +9,7 @@ from google.api.field_behavior_pb2 import REQUIRED
 from grpc import StatusCode
 
 from kit.errors import DomainError
-from services.gateway import errors
+from services.gateway import errors, rates
 from services.gateway.binding import Binding
 from services.gateway.problem import DOMAIN, HTTP
 from services.gateway.schemas import Schema, behavior
@@ -121,6 +121,11 @@ class Refusals:
 
 def _of_the_gateway(binding: Binding) -> Iterable[type[DomainError]]:
     method = binding.method
+    if rates.of(method):
+        yield errors.RateLimited
+    if method.takes_stream or method.answers_stream:
+        yield errors.TooManyStreams
+    yield errors.Overloaded
     if method.role in ("merchant", "operator"):
         yield from (errors.TokenMissing, errors.TokenInvalid, errors.KeysUnavailable)
         yield from (errors.MerchantOnly, errors.ScopeMissing) if method.role == "merchant" else (errors.OperatorOnly,)

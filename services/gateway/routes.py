@@ -34,6 +34,9 @@ class Route:
     def __post_init__(self) -> None:
         object.__setattr__(self, "variables", tuple(VARIABLE.findall(self.template)))
 
+    def __str__(self) -> str:
+        return f"{self.verb} {self.template}"
+
 
 @dataclass
 class Node:
@@ -94,30 +97,45 @@ class Table:
 
         Refuses `RouteNotFound`, `VerbNotAllowed`, `PathInvalid`.
         """
-        if ENCODED.search(raw_path):
-            raise PathInvalid
-        try:
-            path, custom_verb = _split(raw_path.decode("ascii"))
-            segments = [unquote_to_bytes(segment).decode() for segment in path] if b"%" in raw_path else path
-        except UnicodeDecodeError as error:
-            raise PathInvalid from error
-        if FORBIDDEN.search("".join(segments)):
-            raise PathInvalid
-        # A dot segment is resolved by who makes a URL (RFC 3986); what still stands here would step aside of a check.
-        if len(segments) > SEGMENTS_MAX or not {"", ".", ".."}.isdisjoint(segments):
-            raise RouteNotFound
-        return self._end(verb, segments, custom_verb)
-
-    def _end(self, verb: str, segments: list[str], custom_verb: str) -> tuple[Route, list[str]]:
         allowed: set[str] = set()
-        for node, values in _walk(self._root, segments, 0):
-            ends = node.ends.get(custom_verb, {})
+        for ends, values in self._ends(raw_path):
             if route := ends.get(verb):
                 return route, values
             allowed |= ends.keys()
-        if allowed:
-            raise VerbNotAllowed(allow=", ".join(sorted(allowed)))
+        raise VerbNotAllowed(allow=_listed(allowed)) if allowed else RouteNotFound
+
+    def verbs(self, raw_path: bytes) -> str:
+        """What may be done there, as `Allow` says it. Refuses `RouteNotFound`, `PathInvalid`."""
+        allowed = {verb for ends, _ in self._ends(raw_path) for verb in ends}
+        if not allowed:
+            raise RouteNotFound
+        return _listed(allowed)
+
+    def _ends(self, raw_path: bytes) -> Iterator[tuple[dict[str, Route], list[str]]]:
+        segments, custom_verb = _segments(raw_path)
+        for node, values in _walk(self._root, segments, 0):
+            yield node.ends.get(custom_verb, {}), values
+
+
+def _listed(verbs: set[str]) -> str:
+    return ", ".join(sorted({*verbs, "OPTIONS"}))
+
+
+def _segments(raw_path: bytes) -> tuple[list[str], str]:
+    """The segments of a path, decoded, and its custom verb. Refuses `RouteNotFound`, `PathInvalid`."""
+    if ENCODED.search(raw_path):
+        raise PathInvalid
+    try:
+        path, custom_verb = _split(raw_path.decode("ascii"))
+        segments = [unquote_to_bytes(segment).decode() for segment in path] if b"%" in raw_path else path
+    except UnicodeDecodeError as error:
+        raise PathInvalid from error
+    if FORBIDDEN.search("".join(segments)):
+        raise PathInvalid
+    # A dot segment is resolved by who makes a URL (RFC 3986); what still stands here would step aside of a check.
+    if len(segments) > SEGMENTS_MAX or not {"", ".", ".."}.isdisjoint(segments):
         raise RouteNotFound
+    return segments, custom_verb
 
 
 def _split(path: str) -> tuple[list[str], str]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 from collections.abc import Generator
 from types import TracebackType
@@ -17,6 +18,9 @@ from services.gateway.protocol import BoundedProtocol
 from services.gateway.settings import Settings
 
 BACKLOG = 2048
+# Files that are no connections: channels, logs, the event loop's own.
+OTHER_FILES = 200
+FILES_MAX = 1_000_000
 KEEP_ALIVE_SECONDS = 75
 
 
@@ -54,13 +58,14 @@ class Serving:
     async def __aenter__(self) -> "Serving":
         settings = self._settings
         self.gateway = Gateway(settings)
-        self._socket = socket.create_server((settings.host, settings.port), backlog=BACKLOG, reuse_port=False)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        self._socket = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
         self.port: int = self._socket.getsockname()[1]
         logging.getLogger("uvicorn.error").handlers = [ServerLog(logging.WARNING)]
         logging.getLogger("uvicorn.error").propagate = False
         config = uvicorn.Config(
             self.gateway,
-            http=BoundedProtocol,
+            http=_protocol(min(settings.connections_max, _files_max() - OTHER_FILES)),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -83,3 +88,17 @@ class Serving:
         self._server.should_exit = True
         await self._task
         await self.gateway.close()
+
+
+def _protocol(connections_max: int) -> type[BoundedProtocol]:
+    """A class, since uvicorn makes the instances."""
+    return type("Protocol", (BoundedProtocol,), {"connections_max": connections_max})
+
+
+def _files_max() -> int:
+    """How many files this process may open, after it has asked for all that it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted

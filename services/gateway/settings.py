@@ -3,11 +3,12 @@
 import re
 from typing import Literal
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, IPvAnyNetwork, field_validator
 
 from kit.config import MeshSettings
 
 # Without TLS whoever is on the way signs tokens; on one's own machine nobody is.
+ORIGIN = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?|http://(localhost|127\.0\.0\.1)(:[0-9]+)?")
 KEYS_ADDRESS = re.compile(r"https://[^\s/]+(/\S*)?|http://(localhost|127\.0\.0\.1)(:[0-9]+)?(/\S*)?")
 
 
@@ -51,6 +52,20 @@ class Settings(MeshSettings):
     token_audience: str = "astronote"  # noqa: S105 (no secret)
     #: Issuers whose tokens are taken where one of ours would be, as JSON.
     external_issuers: tuple[ExternalIssuer, ...] = ()
+    #: Networks of our own proxies; only what they say of a client's address is believed.
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    #: The header in which they say it: the one that they overwrite or add to, whatever the client sent.
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    #: Web apps that may call from a browser, and with its cookies, as JSON: `["https://app.example.com"]`.
+    cors_origins: tuple[str, ...] = ()
+    #: Multiplies the rate limits of every contract.
+    rate_limit_factor: float = Field(default=1.0, gt=0)
+    #: Calls to one service that are under way at once, streams apart; as many more wait so long for their turn.
+    service_calls_max: int = Field(default=256, ge=1)
+    service_streams_max: int = Field(default=512, ge=1)
+    service_wait_seconds: float = 0.5
+    #: Open connections; one more is answered with 503. Fewer where the process may not open so many files.
+    connections_max: int = 15_000
     body_bytes_max: int = 1024 * 1024
     timeout_seconds: float = 15.0
     #: The longest wait for the next piece of a body.
@@ -63,3 +78,10 @@ class Settings(MeshSettings):
     drain_delay_seconds: float = 0.0
     #: How long calls in hand may take to end.
     drain_seconds: int = 20
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [origin for origin in origins if not ORIGIN.fullmatch(origin)]:
+            raise ValueError(f"no origins, as a browser writes them: {wrong}")
+        return origins

@@ -61,6 +61,10 @@ class Tokens:
         self._clock = clock
         self._verified: dict[str, Token] = {}
 
+    def knows(self, text: str) -> bool:
+        """Whether it was proven before; it may have expired since."""
+        return text in self._verified
+
     async def verified(self, text: str) -> Token:
         """Refuses `TokenInvalid`, `KeysUnavailable`."""
         token = self._verified.get(text)

@@ -9,14 +9,15 @@ import grpc
 import orjson
 from google.protobuf.message import Message
 
-from kit.channel import CLIENT_ADDRESS_HEADER, Metadata, Peer
-from services.gateway import cookies, problem
+from kit.channel import CLIENT_ADDRESS_HEADER, Metadata
+from services.gateway import cookies, problem, representation
 from services.gateway.authentication import Principal
 from services.gateway.binding import Binding
 from services.gateway.contracts import cookies as cookie_fields
 from services.gateway.encoder import encoder
 from services.gateway.errors import ClientGone, ContractInvalid, Draining
-from services.gateway.exchange import Exchange, Header
+from services.gateway.exchange import JSON, Exchange, Header
+from services.gateway.lanes import Service
 from services.gateway.routes import Route
 from services.gateway.settings import Settings
 
@@ -24,7 +25,6 @@ PIECE_BYTES = 256 * 1024
 # A provider's proof of itself goes to the service that can check it.
 WEBHOOK_HEADERS = ("x-webhook-secret", "x-webhook-signature", "stripe-signature", "content-type")
 HEADER_LENGTH_MAX = 2048
-JSON = "application/json"
 EVENTS = "text/event-stream"
 Carry = Callable[[Exchange, list[str], Metadata], Awaitable[None]]
 
@@ -32,8 +32,8 @@ Carry = Callable[[Exchange, list[str], Metadata], Awaitable[None]]
 class Transcoder:
     """Compiled once a route."""
 
-    def __init__(self, route: Route, peer: Peer, settings: Settings, draining: asyncio.Event) -> None:
-        self.route, self.method, self._peer = route, route.method, peer
+    def __init__(self, route: Route, service: Service, settings: Settings, draining: asyncio.Event) -> None:
+        self.route, self.method, self._service, channel = route, route.method, service, service.peer.channel
         self._settings, self._draining = settings, draining
         self._binding = Binding(route)
         self._encode = encoder(self.method.output)
@@ -46,11 +46,11 @@ class Transcoder:
             "response_deserializer": self.method.answer.FromString,
         }
         if self.method.takes_stream:
-            self._stub: Any = peer.channel.stream_unary(self.method.path, **codec)
+            self._stub: Any = channel.stream_unary(self.method.path, **codec)
         elif self.method.answers_stream:
-            self._stub = peer.channel.unary_stream(self.method.path, **codec)
+            self._stub = channel.unary_stream(self.method.path, **codec)
         else:
-            self._stub = peer.channel.unary_unary(self.method.path, **codec)
+            self._stub = channel.unary_unary(self.method.path, **codec)
 
     def _kind(self) -> Carry:
         method = self.method
@@ -64,11 +64,17 @@ class Transcoder:
 
     async def carry(self, exchange: Exchange, values: list[str], principal: Principal) -> None:
         """Answers the exchange. Raises what the request is refused for, by the gateway or by the service."""
-        metadata = self._peer.metadata(principal.merchant_id, principal.role, principal.user_id, principal.api_key_id)
+        metadata = self._service.peer.metadata(
+            principal.merchant_id, principal.role, principal.user_id, principal.api_key_id
+        )
         metadata += ((CLIENT_ADDRESS_HEADER, exchange.client_address),)
         if principal.role == "webhook":
             metadata += _proofs(exchange)
-        await self._carry(exchange, values, metadata)
+        if self.method.takes_stream or self.method.answers_stream:
+            async with self._service.streams.place(principal.merchant_id):
+                await self._carry(exchange, values, metadata)
+        else:
+            await self._carry(exchange, values, metadata)
 
     async def _request(self, exchange: Exchange, values: list[str]) -> Message:
         body = b""
@@ -78,15 +84,22 @@ class Transcoder:
 
     async def _unary(self, exchange: Exchange, values: list[str], metadata: Metadata) -> None:
         request = await self._request(exchange, values)
-        await self._answer(exchange, await self._stub(request, metadata=metadata, timeout=self.timeout_seconds))
+        # A place is for the service's time: neither a slow body nor a slow reader holds one.
+        async with self._service.calls:
+            answer = await self._stub(request, metadata=metadata, timeout=self.timeout_seconds)
+        await self._answer(exchange, answer)
 
     async def _answer(self, exchange: Exchange, answer: Any) -> None:
         headers = cookies.set_by(answer, self._cookies) if self._cookies else ()
         status = self.method.success_status
         if self.method.answers_file:
-            await exchange.answer(status, answer.content_type or "application/octet-stream", answer.data, headers)
+            content_type, body = answer.content_type or "application/octet-stream", answer.data
         else:
-            await exchange.answer(status, JSON, orjson.dumps(self._encode(answer)), headers)
+            content_type, body = JSON, orjson.dumps(self._encode(answer))
+        if self.method.changes_nothing:
+            await representation.answer(exchange, status, content_type, representation.Kept(body), headers)
+        else:
+            await exchange.answer(status, content_type, body, headers)
 
     async def _upload(self, exchange: Exchange, values: list[str], metadata: Metadata) -> None:
         """A body is the service's only once it is here in full: whatever stops it before cancels the RPC.

@@ -58,6 +58,9 @@ class Record:
         self.cancelled = 0
         self.events: list[Any] = []
         self.pages = 3
+        self.name = "Ελένη"
+        self.token = "token"
+        self.hangs = asyncio.Event()
 
     def note(self, request: Any, context: Any = None) -> None:
         self.requests.append(request)
@@ -71,7 +74,7 @@ class Auth(accounts_rpc.AuthServiceServicer):
 
     async def Register(self, request: accounts.RegisterRequest, context: Any) -> accounts.Session:
         self.record.note(request, context)
-        return accounts.Session(access_token="token", expires_in=900, refresh_token="fresh")
+        return accounts.Session(access_token=self.record.token, expires_in=900, refresh_token="fresh")
 
     async def Login(self, request: accounts.LoginRequest, context: Any) -> accounts.Session:
         raise CredentialsWrong
@@ -106,7 +109,9 @@ class Contacts(contacts_rpc.ContactsServiceServicer):
             raise ContactNotFound(id=request.id)
         if request.id == "bug":
             raise RuntimeError("the secret of the bug")
-        return contacts.Contact(id=request.id, phone="+306900000000", first_name="Ελένη")
+        if request.id == "slow":
+            await self.record.hangs.wait()
+        return contacts.Contact(id=request.id, phone="+306900000000", first_name=self.record.name)
 
     async def ListContacts(self, request: contacts.ListContactsRequest, context: Any) -> contacts.ListContactsResponse:
         self.record.note(request, context)
@@ -206,7 +211,7 @@ def settings(ports: dict[str, int], **changed: Any) -> Settings:
         port=0,
         mesh_private_key=KEYS["gateway"].private,
         mesh_public_keys=PUBLIC_KEYS,
-        **{"heartbeat_seconds": 0.2, "drain_seconds": 5, **addresses, **changed},
+        **{"heartbeat_seconds": 0.2, "drain_seconds": 5, "rate_limit_factor": 1000, **addresses, **changed},
     )
 
 

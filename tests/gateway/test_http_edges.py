@@ -14,7 +14,7 @@ from tests.gateway.servicers import Record, settings
 async def test_routes_over_http(http: httpx.AsyncClient) -> None:
     answer = await http.delete("/v1/contacts")
     error(answer, 405, "UNIMPLEMENTED")
-    assert answer.headers["allow"] == "GET, HEAD, POST"
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
     error(await http.get("/v1/nothing"), 404, "NOT_FOUND")
     error(await http.get("/astronote.contacts.v1.ContactsService/GetContact"), 404, "NOT_FOUND")
     error(await http.get("/v1/contacts/%ff"), 400, "INVALID_ARGUMENT")
@@ -52,14 +52,31 @@ async def raw(serving: Serving, text: bytes) -> bytes:
     return answer
 
 
-@pytest.mark.parametrize("head", [b"GET /v1/me HTTP/1.1\r\nX: " + b"x" * 40_000, b"GET /" + b"x" * 40_000])
-async def test_an_endless_head_is_refused(serving: Serving, head: bytes) -> None:
-    assert (await raw(serving, head)).startswith(b"HTTP/1.1 400")
+@pytest.mark.parametrize(
+    ("head", "status", "reason"),
+    [
+        (b"GET /v1/me HTTP/1.1\r\nX: " + b"x" * 40_000, b"431", b"HEAD_TOO_LONG"),
+        (b"GET /v1/me HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", b"431", b"HEAD_TOO_LONG"),
+        (b"GET /" + b"x" * 40_000, b"414", b"TARGET_TOO_LONG"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414", b"TARGET_TOO_LONG"),
+        (b"GARBAGE\r\n\r\n", b"400", b"REQUEST_MALFORMED"),
+        (b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", b"400", b"HOST_INVALID"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", b"400", b"HOST_INVALID"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a/b\r\nConnection: close\r\n\r\n", b"400", b"HOST_INVALID"),
+    ],
+)
+async def test_what_no_server_reads_is_refused_in_the_one_shape(
+    serving: Serving, head: bytes, status: bytes, reason: bytes
+) -> None:
+    answer = await raw(serving, head)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    for part in (b'"reason":"' + reason, b"application/json", b"x-request-id", b"nosniff", b"no-store"):
+        assert part in answer
 
 
 async def test_many_headers_are_refused(serving: Serving) -> None:
     lines = b"".join(b"X-%d: x\r\n" % number for number in range(4_000))
-    assert (await raw(serving, b"GET /healthz HTTP/1.1\r\n" + lines)).startswith(b"HTTP/1.1 400")
+    assert (await raw(serving, b"GET /healthz HTTP/1.1\r\n" + lines)).startswith(b"HTTP/1.1 431")
 
 
 async def test_a_slow_head_is_dropped(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:

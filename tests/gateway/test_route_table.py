@@ -82,9 +82,9 @@ def test_malformed_path(path: bytes) -> None:
 @pytest.mark.parametrize(
     ("verb", "path", "allow"),
     [
-        ("DELETE", b"/v1/contacts", "GET, HEAD, POST"),
-        ("DELETE", b"/v1/contacts/best", "GET, HEAD, PATCH"),
-        ("GET", b"/v1/contacts:import", "POST"),
+        ("DELETE", b"/v1/contacts", "GET, HEAD, OPTIONS, POST"),
+        ("DELETE", b"/v1/contacts/best", "GET, HEAD, OPTIONS, PATCH"),
+        ("GET", b"/v1/contacts:import", "OPTIONS, POST"),
     ],
 )
 def test_only_the_verb_is_wrong(verb: str, path: bytes, allow: str) -> None:

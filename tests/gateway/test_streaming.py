@@ -192,7 +192,7 @@ async def test_the_limit_holds_while_streaming(
     service_ports: dict[str, int], record: Record, monkeypatch: pytest.MonkeyPatch, http: httpx.AsyncClient
 ) -> None:
     async with Serving(settings(service_ports)) as serving:
-        for transcoder in serving.gateway._transcoders.values():
+        for transcoder in (road.transcoder for road in serving.gateway._roads.values()):
             monkeypatch.setattr(transcoder, "body_bytes_max", 500_000)
 
         async def chunks() -> AsyncIterator[bytes]:

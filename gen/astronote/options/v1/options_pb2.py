@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"astronote/options/v1/options.proto\x12\x14\x61stronote.options.v1\x1a google/protobuf/descriptor.proto\"\xc9\x01\n\x06\x41\x63\x63\x65ss\x12\x33\n\x06\x63\x61ller\x18\x01 \x01(\x0e\x32#.astronote.options.v1.Access.Caller\x12\x10\n\x08services\x18\x02 \x03(\t\x12\x13\n\x0bno_merchant\x18\x03 \x01(\x08\"c\n\x06\x43\x61ller\x12\x16\n\x12\x43\x41LLER_UNSPECIFIED\x10\x00\x12\n\n\x06PUBLIC\x10\x01\x12\x0c\n\x08MERCHANT\x10\x02\x12\x0b\n\x07WEBHOOK\x10\x03\x12\x0c\n\x08OPERATOR\x10\x04\x12\x0c\n\x08INTERNAL\x10\x05\"9\n\x06Limits\x12\x16\n\x0e\x62ody_bytes_max\x18\x01 \x01(\x03\x12\x17\n\x0ftimeout_seconds\x18\x02 \x01(\x05\"/\n\x06\x43ookie\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0f\x61ge_seconds_max\x18\x02 \x01(\x05:N\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x1c.astronote.options.v1.Access:N\n\x06limits\x12\x1e.google.protobuf.MethodOptions\x18\xd2\x86\x03 \x01(\x0b\x32\x1c.astronote.options.v1.Limits:8\n\x0esuccess_status\x12\x1e.google.protobuf.MethodOptions\x18\xd3\x86\x03 \x01(\x05:M\n\x06\x63ookie\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x1c.astronote.options.v1.Cookieb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"astronote/options/v1/options.proto\x12\x14\x61stronote.options.v1\x1a google/protobuf/descriptor.proto\"\xc9\x01\n\x06\x41\x63\x63\x65ss\x12\x33\n\x06\x63\x61ller\x18\x01 \x01(\x0e\x32#.astronote.options.v1.Access.Caller\x12\x10\n\x08services\x18\x02 \x03(\t\x12\x13\n\x0bno_merchant\x18\x03 \x01(\x08\"c\n\x06\x43\x61ller\x12\x16\n\x12\x43\x41LLER_UNSPECIFIED\x10\x00\x12\n\n\x06PUBLIC\x10\x01\x12\x0c\n\x08MERCHANT\x10\x02\x12\x0b\n\x07WEBHOOK\x10\x03\x12\x0c\n\x08OPERATOR\x10\x04\x12\x0c\n\x08INTERNAL\x10\x05\"o\n\x06Limits\x12\x16\n\x0e\x62ody_bytes_max\x18\x01 \x01(\x03\x12\x17\n\x0ftimeout_seconds\x18\x02 \x01(\x05\x12\x34\n\x0brate_limits\x18\x03 \x03(\x0b\x32\x1f.astronote.options.v1.RateLimit\"\xa4\x01\n\tRateLimit\x12.\n\x02\x62y\x18\x01 \x01(\x0e\x32\".astronote.options.v1.RateLimit.By\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x13\n\x0bper_seconds\x18\x03 \x01(\x05\"C\n\x02\x42y\x12\x12\n\x0e\x42Y_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x41\x44\x44RESS\x10\x01\x12\x0c\n\x08MERCHANT\x10\x02\x12\x0e\n\nCREDENTIAL\x10\x03\"/\n\x06\x43ookie\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0f\x61ge_seconds_max\x18\x02 \x01(\x05:N\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x1c.astronote.options.v1.Access:N\n\x06limits\x12\x1e.google.protobuf.MethodOptions\x18\xd2\x86\x03 \x01(\x0b\x32\x1c.astronote.options.v1.Limits:8\n\x0esuccess_status\x12\x1e.google.protobuf.MethodOptions\x18\xd3\x86\x03 \x01(\x05:M\n\x06\x63ookie\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x1c.astronote.options.v1.Cookieb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESS_CALLER']._serialized_start=197
   _globals['_ACCESS_CALLER']._serialized_end=296
   _globals['_LIMITS']._serialized_start=298
-  _globals['_LIMITS']._serialized_end=355
-  _globals['_COOKIE']._serialized_start=357
-  _globals['_COOKIE']._serialized_end=404
+  _globals['_LIMITS']._serialized_end=409
+  _globals['_RATELIMIT']._serialized_start=412
+  _globals['_RATELIMIT']._serialized_end=576
+  _globals['_RATELIMIT_BY']._serialized_start=509
+  _globals['_RATELIMIT_BY']._serialized_end=576
+  _globals['_COOKIE']._serialized_start=578
+  _globals['_COOKIE']._serialized_end=625
 # @@protoc_insertion_point(module_scope)

@@ -93,23 +93,83 @@ class Limits(_message.Message):
 
     BODY_BYTES_MAX_FIELD_NUMBER: _builtins.int
     TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    RATE_LIMITS_FIELD_NUMBER: _builtins.int
     body_bytes_max: _builtins.int
     """The longest request body."""
     timeout_seconds: _builtins.int
     """The longest the call may take."""
+    @_builtins.property
+    def rate_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateLimit]:
+        """How often it may be called; every one of them holds. None means the default of its access."""
+
     def __init__(
         self,
         *,
         body_bytes_max: _builtins.int = ...,
         timeout_seconds: _builtins.int = ...,
+        rate_limits: _abc.Iterable[Global___RateLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_bytes_max", b"body_bytes_max", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_bytes_max", b"body_bytes_max", "rate_limits", b"rate_limits", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Limits: _TypeAlias = Limits  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    """`count` calls at once, and from then on one more every `per_seconds / count`. What comes too soon is refused with
+    `RATE_LIMITED` and a `Retry-After`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _By:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RateLimit._By.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        BY_UNSPECIFIED: RateLimit._By.ValueType  # 0
+        ADDRESS: RateLimit._By.ValueType  # 1
+        """An IP address; of IPv6 its /64."""
+        MERCHANT: RateLimit._By.ValueType  # 2
+        """A merchant, whoever of his calls."""
+        CREDENTIAL: RateLimit._By.ValueType  # 3
+        """A user or an API key."""
+
+    class By(_By, metaclass=_ByEnumTypeWrapper):
+        """Whose calls are counted together."""
+
+    BY_UNSPECIFIED: RateLimit.By.ValueType  # 0
+    ADDRESS: RateLimit.By.ValueType  # 1
+    """An IP address; of IPv6 its /64."""
+    MERCHANT: RateLimit.By.ValueType  # 2
+    """A merchant, whoever of his calls."""
+    CREDENTIAL: RateLimit.By.ValueType  # 3
+    """A user or an API key."""
+
+    BY_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    PER_SECONDS_FIELD_NUMBER: _builtins.int
+    by: Global___RateLimit.By.ValueType
+    count: _builtins.int
+    per_seconds: _builtins.int
+    def __init__(
+        self,
+        *,
+        by: Global___RateLimit.By.ValueType = ...,
+        count: _builtins.int = ...,
+        per_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "count", b"count", "per_seconds", b"per_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
 
 @_typing.final
 class Cookie(_message.Message):
