@@ -83,6 +83,14 @@ def uuid(text: str, refusal: type[DomainError]) -> str:
         raise refusal(id=text[:100]) from error
 
 
+def is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
 def columns(message: type[Message], table: Table) -> list[Column[Any]]:
     """Columns of the table that the message shows; the rest stay private to the service."""
     return [table.c[name] for name in message.DESCRIPTOR.fields_by_name if name in table.c]

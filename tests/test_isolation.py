@@ -23,8 +23,10 @@ from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub, Temp
 from astronote.campaigns.v1.offers_pb2_grpc import OffersServiceStub
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1 import lists_pb2 as lists
+from astronote.contacts.v1 import segments_pb2 as segments
 from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub, ImportsServiceStub
 from astronote.contacts.v1.lists_pb2_grpc import ListsServiceStub
+from astronote.contacts.v1.segments_pb2_grpc import SegmentsServiceStub
 from astronote.options.v1.options_pb2 import Access, access
 from astronote.sender.v1 import sender_pb2 as sender
 from astronote.sender.v1.sender_pb2_grpc import MessagesServiceStub
@@ -77,6 +79,11 @@ async def populate(mesh: TestMesh) -> Victim:
     )
     joined = lists.AddListContactsRequest(id=kept.id, contact_ids=[contact.id])
     await ListsServiceStub(book.channel).AddListContacts(joined, **as_victim)
+    segment = segments.Segment(name=CANARY)
+    segment.rule.in_list = kept.id
+    chosen = await SegmentsServiceStub(book.channel).CreateSegment(
+        segments.CreateSegmentRequest(segment=segment), **as_victim
+    )
     done = await ImportsServiceStub(book.channel).ImportContacts(upload(), **as_victim)
     shop = await mesh.service("campaigns")
     as_victim = {"metadata": shop.metadata(merchant_id, "merchant"), "timeout": 20}
@@ -97,7 +104,7 @@ async def populate(mesh: TestMesh) -> Victim:
     message = await sent_message(mesh, merchant_id)
     code = message.text.split("/o/")[1].split()[0]
     offer = await OffersServiceStub(shop.channel).GetOffer(offers.GetOfferRequest(code=code), **as_victim)
-    ids = [contact.id, kept.id, done.id, template.id, *(each.id for each in made), merchant_id]
+    ids = [contact.id, kept.id, chosen.id, done.id, template.id, *(each.id for each in made), merchant_id]
     return Victim(merchant_id, ids, [message.id, message.id >> 17], [code, offer.till_code])
 
 
@@ -154,10 +161,11 @@ def fill(message: Message, id: str, number: int) -> None:
     """Ids everywhere that an id may stand, and something sensible everywhere else."""
     for field in message.DESCRIPTOR.fields:
         if field.is_repeated:
-            if value := {"batch_ids": number, "phones": PHONE, "contact_ids": id, "list_ids": id}.get(field.name):
+            if value := ids_of(id, number).get(field.name):
                 getattr(message, field.name).append(value)
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
-            if field.message_type.full_name.startswith("astronote."):
+            # Not a rule's own rule, which would have no end.
+            if field.message_type.full_name.startswith("astronote.") and field.message_type is not message.DESCRIPTOR:
                 fill(getattr(message, field.name), id, number)
                 getattr(message, field.name).SetInParent()
         elif field.type == FieldDescriptor.TYPE_STRING:
@@ -170,10 +178,16 @@ def fill(message: Message, id: str, number: int) -> None:
             setattr(message, field.name, True)
 
 
+def ids_of(id: str, number: int) -> dict[str, Any]:
+    """Repeated fields, by name."""
+    named = dict.fromkeys(("contact_ids", "list_ids", "exclude_list_ids", "exclude_segment_ids"), id)
+    return {**named, "batch_ids": number, "phones": PHONE}
+
+
 def text_of(field: str, id: str) -> str:
     if field in ("phone", "to"):
         return PHONE
-    if field in ("id", "code") or (field.endswith("_id") and field not in ("request_id", "template_id")):
+    if field in ("id", "code", "in_list") or (field.endswith("_id") and field not in ("request_id", "template_id")):
         return id
     return {"name": "Mine", "text": "Mine", "source": "test", "key": "k"}.get(field, "")
 

@@ -44,7 +44,7 @@ class OptedOut(FailedPrecondition):
 
 
 class AccountsUnavailable(Unavailable):
-    """The merchant's country can't be asked now; write the phone with its country code, or try again."""
+    """The merchant's country and time zone can't be asked now; try again, or write a phone with its country code."""
 
 
 class ImportNotFound(NotFound):
@@ -91,8 +91,28 @@ class DuplicateColumn(InvalidArgument):
     """Two columns of the file mean the same."""
 
 
+class SegmentNotFound(NotFound):
+    """The merchant has no such segment."""
+
+
+class SegmentInvalid(InvalidArgument):
+    """A field of the segment is empty, too long or not of its form."""
+
+
+class SegmentNameTaken(AlreadyExists):
+    """The merchant already has a segment of this name."""
+
+
+class SegmentReadOnly(FailedPrecondition):
+    """The segment is one of ours: it can't be changed or removed."""
+
+
+class RuleInvalid(InvalidArgument):
+    """A node of the rule is wrong."""
+
+
 class AudienceInvalid(InvalidArgument):
-    """The audience selects nobody: it names no selection."""
+    """An audience names exactly one of all, a segment, a rule and lists."""
 
 
 class FieldUnknown(InvalidArgument):

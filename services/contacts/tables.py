@@ -7,6 +7,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
@@ -17,20 +18,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, JSONB
 
+from astronote.contacts.v1.audience_pb2 import ActivityCondition, Rule
 from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.contacts_pb2 import Contact, Import, ImportContactsRequest
-from kit.rows import DateText, EnumName
+from kit.rows import DateText, EnumName, MessageJson
 from kit.store import kit_tables
 
 metadata = MetaData()
 kit_tables(metadata)
 
+AUDIENCE_COLUMNS = ["id", "phone_hash", "subscription", "gender", "birthday", "language", "create_time"]
 contacts = Table(
     "contacts",
     metadata,
     # In the order in which lists go through the book.
-    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
-    Column("id", Uuid(as_uuid=False), primary_key=True, server_default=func.gen_random_uuid()),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("id", Uuid(as_uuid=False), nullable=False, server_default=func.gen_random_uuid()),
     Column("phone", Text, nullable=False),
     # Of suppression.py: how suppressions know the phone.
     Column("phone_hash", LargeBinary, nullable=False),
@@ -48,7 +51,11 @@ contacts = Table(
     Column("search", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("update_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    UniqueConstraint("merchant_id", "phone", name="contacts_phone_key"),
+    # A search reads the index alone, in the order of the pages.
+    PrimaryKeyConstraint("merchant_id", "id", name="contacts_pkey", postgresql_include=["search"]),
+    # So do counts and streams by what is most often asked for.
+    UniqueConstraint("merchant_id", "phone", name="contacts_phone_key", postgresql_include=AUDIENCE_COLUMNS),
+    Index("contacts_tags_idx", "tags", postgresql_using="gin"),
 )
 
 # Phones that may not be texted, whether or not there is a contact. Outlives the contact.
@@ -139,6 +146,35 @@ list_contacts = Table(
     Column("contact_id", Uuid(as_uuid=False), primary_key=True),
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
     Index("list_contacts_contact_id_idx", "contact_id"),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("id", Uuid(as_uuid=False), primary_key=True, server_default=func.gen_random_uuid()),
+    Column("name", Text, nullable=False),
+    Column("rule", MessageJson(Rule), nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("update_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("merchant_id", "name", name="segments_name_key"),
+)
+
+# When each thing last became of a text to a contact; a contact to whom nothing did has no row. No column of it is in an
+# index and a page has room, so that a change is written in place.
+ACTIVITIES = {
+    ActivityCondition.TEXTED: "text_time",
+    ActivityCondition.DELIVERED: "deliver_time",
+    ActivityCondition.CLICKED: "click_time",
+    ActivityCondition.REDEEMED: "redeem_time",
+}
+activities = Table(
+    "activities",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("contact_id", Uuid(as_uuid=False), primary_key=True),
+    *(Column(name, DateTime(timezone=True)) for name in ACTIVITIES.values()),
+    postgresql_with={"fillfactor": 70},
 )
 
 imports = Table(

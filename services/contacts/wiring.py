@@ -3,16 +3,18 @@
 import asyncio
 
 from astronote.accounts.v1 import accounts_pb2
-from astronote.contacts.v1 import consents_pb2_grpc, lists_pb2_grpc
+from astronote.contacts.v1 import consents_pb2_grpc, lists_pb2_grpc, segments_pb2_grpc
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from kit.app import App, Job, Parts
 from services.contacts.countries import Countries
 from services.contacts.importing import Importing, Sweeping
+from services.contacts.selecting import Selections
 from services.contacts.servicers.audiences import Audiences
 from services.contacts.servicers.consents import Consents
 from services.contacts.servicers.contacts import Contacts
 from services.contacts.servicers.imports import Imports
 from services.contacts.servicers.lists import Lists
+from services.contacts.servicers.segments import Segments
 from services.contacts.settings import Settings
 from services.contacts.suppression import PhoneHash
 
@@ -20,14 +22,16 @@ from services.contacts.suppression import PhoneHash
 def parts(app: App[Settings]) -> Parts:
     countries = Countries(app.peer(accounts_pb2.DESCRIPTOR))
     hashed = PhoneHash(app.settings.suppression_key.get_secret_value())
+    selections = Selections(app.database, countries)
     stored = asyncio.Event()
     importing = Importing(app.database, countries, hashed)
     return Parts(
         servicers={
             rpc.add_ContactsServiceServicer_to_server: Contacts(app.database, countries, hashed),
             rpc.add_ImportsServiceServicer_to_server: Imports(app.database, stored),
-            rpc.add_AudiencesServiceServicer_to_server: Audiences(app.database, hashed),
+            rpc.add_AudiencesServiceServicer_to_server: Audiences(app.database, selections, hashed),
             lists_pb2_grpc.add_ListsServiceServicer_to_server: Lists(app.database),
+            segments_pb2_grpc.add_SegmentsServiceServicer_to_server: Segments(app.database, selections),
             consents_pb2_grpc.add_ConsentsServiceServicer_to_server: Consents(app.database, hashed),
         },
         jobs=[

@@ -1,19 +1,17 @@
 """The RPCs of the audiences: who may be texted, and who may not any more."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
-from astronote.contacts.v1.audience_pb2 import Audience
 from astronote.contacts.v1.consents_pb2 import Consent
 from kit import caller
 from kit.store import Database
 from services.contacts import phones
 from services.contacts.consent import SOURCE_LENGTH_MAX, Statement
 from services.contacts.errors import (
-    AudienceInvalid,
     AudiencePageSizeInvalid,
     ContactInvalid,
     FieldUnknown,
@@ -21,9 +19,11 @@ from services.contacts.errors import (
     TooManyPhones,
 )
 from services.contacts.fields import ATTRIBUTE_NAME_LENGTH_MAX, TOO_LONG
+from services.contacts.rules import ATTRIBUTE
 from services.contacts.search import CONTROL
+from services.contacts.selecting import Selections
 from services.contacts.store import ContactsStore
-from services.contacts.store.audiences import ATTRIBUTE, MERGE_FIELDS
+from services.contacts.store.audiences import MERGE_FIELDS
 from services.contacts.suppression import MERCHANT, START, PhoneHash
 
 PAGE_SIZE_MAX = 10_000
@@ -35,27 +35,28 @@ Context = Any
 
 
 class Audiences(rpc.AudiencesServiceServicer):
-    def __init__(self, database: Database, hashed: PhoneHash) -> None:
-        self._database, self._hashed = database, hashed
+    def __init__(self, database: Database, selections: Selections, hashed: PhoneHash) -> None:
+        self._database, self._selections, self._hashed = database, selections, hashed
 
     async def CountAudience(self, request: pb.CountAudienceRequest, context: Context) -> pb.CountAudienceResponse:
-        _check(request.audience)
+        selection = await self._selections.of_audience(request.audience, caller.merchant_id(), datetime.now(UTC))
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            return pb.CountAudienceResponse(count=await store.count_audience())
+            return pb.CountAudienceResponse(count=await store.count_selected(selection))
 
     async def StreamAudience(
         self, request: pb.StreamAudienceRequest, context: Context
     ) -> AsyncIterator[pb.AudiencePage]:
-        _check(request.audience)
         _check_fields(request.fields)
         if not 0 < request.page_size <= PAGE_SIZE_MAX:
             raise AudiencePageSizeInvalid(field="page_size", size_max=PAGE_SIZE_MAX)
         if request.after_phone and not phones.is_e164(request.after_phone):
             raise PhoneInvalid(field="after_phone")
+        time = request.at_time.ToDatetime(tzinfo=UTC) if request.HasField("at_time") else datetime.now(UTC)
+        selection = await self._selections.of_audience(request.audience, caller.merchant_id(), time)
         # One snapshot for all pages, though it stays open while the reader reads (docs/adr): an opt-out that comes
         # meanwhile is the sender's to ask for, just before it submits.
         async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
-            async for rows in store.audience_members(request.fields, request.after_phone, request.page_size):
+            async for rows in store.selected(selection, request.fields, request.after_phone, request.page_size):
                 for page in _bounded(rows):
                     yield page
 
@@ -118,12 +119,6 @@ def _bounded(rows: list[tuple[Any, ...]]) -> Iterator[pb.AudiencePage]:
         yield from _bounded(rows[middle:])
     else:
         yield page
-
-
-def _check(audience: Audience) -> None:
-    """Refuses `AudienceInvalid`."""
-    if not audience.all:
-        raise AudienceInvalid(field="audience")
 
 
 def _check_fields(fields: Any) -> None:

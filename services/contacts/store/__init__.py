@@ -4,6 +4,7 @@ from services.contacts.store.audiences import AudienceStatements
 from services.contacts.store.contacts import ContactStatements
 from services.contacts.store.imports import ImportStatements
 from services.contacts.store.lists import ListStatements
+from services.contacts.store.segments import SegmentStatements
 from services.contacts.store.suppressions import SuppressionStatements
 
 
@@ -12,6 +13,7 @@ class ContactsStore(
     AudienceStatements,
     ImportStatements,
     ListStatements,
+    SegmentStatements,
     SuppressionStatements,
 ):
     """Every statement, in one transaction."""

@@ -13,7 +13,8 @@ from astronote.contacts.v1.contacts_pb2 import Contact
 from kit import rows
 from kit.store import Database, Store
 from services.contacts.errors import ContactNotFound, PhoneTaken
-from services.contacts.tables import contacts, list_contacts, metadata
+from services.contacts.store.rules import on_lists
+from services.contacts.tables import activities, contacts, list_contacts, metadata
 
 SHOWN = rows.columns(Contact, contacts)
 CONTACT = rows.Reading(
@@ -64,21 +65,19 @@ class ContactStatements(Store):
 
     async def contact_page(self, after: str | None, limit: int, chosen: Filter) -> list[Contact]:
         """In the order of their ids."""
-        query = self._book().order_by(contacts.c.id).limit(limit)
-        query = query.where(*(contacts.c.search.like(pattern) for pattern in chosen.patterns))
+        # The ids first: what is looked at to find them stands in the index, mostly, and the book is wide.
+        ids = select(contacts.c.id).where(contacts.c.merchant_id == self.merchant_id)
+        ids = ids.where(*(contacts.c.search.like(pattern) for pattern in chosen.patterns))
         if after:
-            query = query.where(contacts.c.id > after)
+            ids = ids.where(contacts.c.id > after)
         if chosen.subscription:
-            query = query.where(contacts.c.subscription == chosen.subscription)
+            ids = ids.where(contacts.c.subscription == chosen.subscription)
         if chosen.tag:
-            query = query.where(contacts.c.tags.contains([chosen.tag]))
+            ids = ids.where(contacts.c.tags.contains([chosen.tag]))
         if chosen.list_id:
-            listed = select(list_contacts.c.contact_id).where(
-                list_contacts.c.list_id == chosen.list_id,
-                list_contacts.c.contact_id == contacts.c.id,
-                list_contacts.c.merchant_id == self.merchant_id,
-            )
-            query = query.where(listed.exists())
+            ids = ids.where(on_lists([chosen.list_id]))
+        page = ids.order_by(contacts.c.id).limit(limit).scalar_subquery()
+        query = self._book().where(contacts.c.id.in_(page)).order_by(contacts.c.id)
         return [rows.message(Contact, row) for row in await self.connection.execute(query)]
 
     async def update_contact(self, id: str, values: dict[str, Any]) -> Contact:
@@ -91,8 +90,9 @@ class ContactStatements(Store):
         result = await self.connection.execute(delete(contacts).where(*self._contact(id)))
         if not result.rowcount:
             raise ContactNotFound(id=id)
-        on_lists = (list_contacts.c.contact_id == id, list_contacts.c.merchant_id == self.merchant_id)
-        await self.connection.execute(delete(list_contacts).where(*on_lists))
+        for table in (list_contacts, activities):
+            mine = (table.c.contact_id == id, table.c.merchant_id == self.merchant_id)
+            await self.connection.execute(delete(table).where(*mine))
 
     async def lock_phone(self, phone: str) -> Contact | None:
         """The contact with this phone, where there is one, which nobody else changes until this transaction ends."""

@@ -4,7 +4,7 @@ A list and its contacts are locked before they are joined (the list first, then 
 gone when the row is there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import delete, func, insert, literal, select, update
@@ -55,6 +55,15 @@ class ListStatements(Store):
         query = select(lists.c.id).where(*self._list(id)).with_for_update(read=True, key_share=True)
         if (await self.connection.execute(query)).one_or_none() is None:
             raise ListNotFound(id=id)
+
+    async def check_lists(self, named: Iterable[tuple[str, str]]) -> None:
+        """Of (path, id) each. Refuses `ListNotFound` with the path of the first that is not there."""
+        paths = {id: path for path, id in reversed(list(named))}
+        mine = (lists.c.merchant_id == self.merchant_id, lists.c.id.in_([id for id in paths if rows.is_uuid(id)]))
+        found = set((await self.connection.execute(select(lists.c.id).where(*mine))).scalars()) if paths else set()
+        for id, path in reversed(paths.items()):
+            if id not in found:
+                raise ListNotFound(field=path, id=id[:100])
 
     async def add_to_list(self, id: str, contact_ids: Sequence[str]) -> int:
         """How many were not on it before. Refuses `ListNotFound`, `ContactNotFound`."""

@@ -3,39 +3,307 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Audience(_message.Message):
-    """Whom a campaign is for. Whatever it names, only those who are subscribed and not suppressed are in it."""
+    """Whom a campaign is for: one of `all`, `segmentId`, `rule` and `listIds`, without those that are excluded. Whatever it
+    names, only those who are subscribed and not suppressed are in it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ALL_FIELD_NUMBER: _builtins.int
+    SEGMENT_ID_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    LIST_IDS_FIELD_NUMBER: _builtins.int
+    EXCLUDE_LIST_IDS_FIELD_NUMBER: _builtins.int
+    EXCLUDE_SEGMENT_IDS_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
     """Every contact of the merchant."""
+    segment_id: _builtins.str
+    """Those whom the segment selects."""
+    @_builtins.property
+    def rule(self) -> Global___Rule:
+        """Those whom the rule selects."""
+
+    @_builtins.property
+    def list_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those on any of these lists. Up to 50."""
+
+    @_builtins.property
+    def exclude_list_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nobody on any of these lists. Up to 50."""
+
+    @_builtins.property
+    def exclude_segment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nobody whom any of these segments selects. Up to 20."""
+
     def __init__(
         self,
         *,
         all: _builtins.bool = ...,
+        segment_id: _builtins.str = ...,
+        rule: Global___Rule | None = ...,
+        list_ids: _abc.Iterable[_builtins.str] | None = ...,
+        exclude_list_ids: _abc.Iterable[_builtins.str] | None = ...,
+        exclude_segment_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "selection", b"selection"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "rule", b"rule", "segment_id", b"segment_id", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "exclude_list_ids", b"exclude_list_ids", "exclude_segment_ids", b"exclude_segment_ids", "list_ids", b"list_ids", "rule", b"rule", "segment_id", b"segment_id", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["all"]  # noqa: Y015
+    _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["all", "segment_id", "rule"]  # noqa: Y015
     _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_selection) -> _WhichOneofReturnType_selection | None: ...
 
 Global___Audience: _TypeAlias = Audience  # noqa: Y015
+
+@_typing.final
+class Rule(_message.Message):
+    """Whom a segment selects: a tree of at most 8 levels and 200 nodes, each of which says exactly one thing. Times are
+    those at which it is asked, days those of the merchant's time zone.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALL_OF_FIELD_NUMBER: _builtins.int
+    ANY_OF_FIELD_NUMBER: _builtins.int
+    NOT_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    IN_LIST_FIELD_NUMBER: _builtins.int
+    HAS_TAG_FIELD_NUMBER: _builtins.int
+    AGE_BETWEEN_FIELD_NUMBER: _builtins.int
+    GENDER_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    in_list: _builtins.str
+    """Those on this list."""
+    has_tag: _builtins.str
+    """Those with this tag, as it is written."""
+    gender: _builtins.str
+    """As in `Contact.gender`; `GENDER_UNSPECIFIED` are those who did not say."""
+    @_builtins.property
+    def all_of(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
+        """Those whom every one of these selects."""
+
+    @_builtins.property
+    def any_of(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
+        """Those whom any of these selects."""
+
+    @_builtins.property
+    def field(self) -> Global___FieldCondition: ...
+    @_builtins.property
+    def age_between(self) -> Global___AgeCondition: ...
+    @_builtins.property
+    def activity(self) -> Global___ActivityCondition: ...
+    def __init__(
+        self,
+        *,
+        all_of: _abc.Iterable[Global___Rule] | None = ...,
+        any_of: _abc.Iterable[Global___Rule] | None = ...,
+        field: Global___FieldCondition | None = ...,
+        in_list: _builtins.str = ...,
+        has_tag: _builtins.str = ...,
+        age_between: Global___AgeCondition | None = ...,
+        gender: _builtins.str = ...,
+        activity: Global___ActivityCondition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "age_between", b"age_between", "condition", b"condition", "field", b"field", "gender", b"gender", "has_tag", b"has_tag", "in_list", b"in_list", "not", b"not"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "age_between", b"age_between", "all_of", b"all_of", "any_of", b"any_of", "condition", b"condition", "field", b"field", "gender", b"gender", "has_tag", b"has_tag", "in_list", b"in_list", "not", b"not"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["not", "field", "in_list", "has_tag", "age_between", "gender", "activity"]  # noqa: Y015
+    _WhichOneofArgType_condition: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_condition) -> _WhichOneofReturnType_condition | None: ...
+
+Global___Rule: _TypeAlias = Rule  # noqa: Y015
+
+@_typing.final
+class FieldCondition(_message.Message):
+    """What a field of the contact has to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Op:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OpEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[FieldCondition._Op.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OP_UNSPECIFIED: FieldCondition._Op.ValueType  # 0
+        EQUALS: FieldCondition._Op.ValueType  # 1
+        """The one value."""
+        IN: FieldCondition._Op.ValueType  # 2
+        """Any of the values."""
+        CONTAINS: FieldCondition._Op.ValueType  # 3
+        """Text only."""
+        STARTS_WITH: FieldCondition._Op.ValueType  # 4
+        """Text only."""
+        ENDS_WITH: FieldCondition._Op.ValueType  # 5
+        """Text only."""
+        IS_SET: FieldCondition._Op.ValueType  # 6
+        """Not empty; without values."""
+        BEFORE: FieldCondition._Op.ValueType  # 7
+        """Days: earlier than this one."""
+        AFTER: FieldCondition._Op.ValueType  # 8
+        """Days: later than this one."""
+        BETWEEN: FieldCondition._Op.ValueType  # 9
+        """Days: from the first to the second, both with it."""
+        GREATER_THAN: FieldCondition._Op.ValueType  # 10
+        """Attributes that are numbers: more than this."""
+        LESS_THAN: FieldCondition._Op.ValueType  # 11
+        """Attributes that are numbers: less than this."""
+
+    class Op(_Op, metaclass=_OpEnumTypeWrapper): ...
+    OP_UNSPECIFIED: FieldCondition.Op.ValueType  # 0
+    EQUALS: FieldCondition.Op.ValueType  # 1
+    """The one value."""
+    IN: FieldCondition.Op.ValueType  # 2
+    """Any of the values."""
+    CONTAINS: FieldCondition.Op.ValueType  # 3
+    """Text only."""
+    STARTS_WITH: FieldCondition.Op.ValueType  # 4
+    """Text only."""
+    ENDS_WITH: FieldCondition.Op.ValueType  # 5
+    """Text only."""
+    IS_SET: FieldCondition.Op.ValueType  # 6
+    """Not empty; without values."""
+    BEFORE: FieldCondition.Op.ValueType  # 7
+    """Days: earlier than this one."""
+    AFTER: FieldCondition.Op.ValueType  # 8
+    """Days: later than this one."""
+    BETWEEN: FieldCondition.Op.ValueType  # 9
+    """Days: from the first to the second, both with it."""
+    GREATER_THAN: FieldCondition.Op.ValueType  # 10
+    """Attributes that are numbers: more than this."""
+    LESS_THAN: FieldCondition.Op.ValueType  # 11
+    """Attributes that are numbers: less than this."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OP_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Text: `first_name`, `last_name`, `email` (case and accents do not matter), `phone` (E.164), `language`, `time_zone`,
+    `attributes.<name>` (case does not matter). Days: `birthday`, `create_time`. One of a few: `gender`, `tags` (any of
+    the contact's), `country` (ISO 3166-1 alpha-2, by the phone's calling code: those that share one are one).
+    """
+    op: Global___FieldCondition.Op.ValueType
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Up to 100, of up to 500 characters. Days are `YYYY-MM-DD`."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        op: Global___FieldCondition.Op.ValueType = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "op", b"op", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldCondition: _TypeAlias = FieldCondition  # noqa: Y015
+
+@_typing.final
+class AgeCondition(_message.Message):
+    """Those whose age in full years is within the bounds, both with them; nobody whose birthday is not known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    min: _builtins.int
+    """0 to 150."""
+    max: _builtins.int
+    """0 to 150."""
+    def __init__(
+        self,
+        *,
+        min: _builtins.int | None = ...,
+        max: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
+    _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max) -> _WhichOneofReturnType__max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___AgeCondition: _TypeAlias = AgeCondition  # noqa: Y015
+
+@_typing.final
+class ActivityCondition(_message.Message):
+    """What became of the merchant's texts to the contact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ActivityCondition._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: ActivityCondition._Kind.ValueType  # 0
+        TEXTED: ActivityCondition._Kind.ValueType  # 1
+        """A text was accepted by the provider."""
+        DELIVERED: ActivityCondition._Kind.ValueType  # 2
+        CLICKED: ActivityCondition._Kind.ValueType  # 3
+        """A link of a text was opened, other than the one to unsubscribe."""
+        REDEEMED: ActivityCondition._Kind.ValueType  # 4
+        """An offer was redeemed."""
+        SILENT: ActivityCondition._Kind.ValueType  # 5
+        """In the book for all of those days, and in none of them was a link opened or an offer redeemed."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: ActivityCondition.Kind.ValueType  # 0
+    TEXTED: ActivityCondition.Kind.ValueType  # 1
+    """A text was accepted by the provider."""
+    DELIVERED: ActivityCondition.Kind.ValueType  # 2
+    CLICKED: ActivityCondition.Kind.ValueType  # 3
+    """A link of a text was opened, other than the one to unsubscribe."""
+    REDEEMED: ActivityCondition.Kind.ValueType  # 4
+    """An offer was redeemed."""
+    SILENT: ActivityCondition.Kind.ValueType  # 5
+    """In the book for all of those days, and in none of them was a link opened or an offer redeemed."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    WITHIN_DAYS_FIELD_NUMBER: _builtins.int
+    kind: Global___ActivityCondition.Kind.ValueType
+    within_days: _builtins.int
+    """Within so many days, up to 3,650; 0 means ever."""
+    def __init__(
+        self,
+        *,
+        kind: Global___ActivityCondition.Kind.ValueType = ...,
+        within_days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "within_days", b"within_days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivityCondition: _TypeAlias = ActivityCondition  # noqa: Y015

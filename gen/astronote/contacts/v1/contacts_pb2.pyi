@@ -764,6 +764,7 @@ class StreamAudienceRequest(_message.Message):
     FIELDS_FIELD_NUMBER: _builtins.int
     AFTER_PHONE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    AT_TIME_FIELD_NUMBER: _builtins.int
     after_phone: _builtins.str
     """Only phones that sort after this one."""
     page_size: _builtins.int
@@ -774,6 +775,10 @@ class StreamAudienceRequest(_message.Message):
     def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The merge fields that rendering needs, such as `first_name` or `attributes.city`; nothing else travels."""
 
+    @_builtins.property
+    def at_time(self) -> _timestamp_pb2.Timestamp:
+        """When ages and days are asked, so that a stream that is resumed selects the same people; now where it is left out."""
+
     def __init__(
         self,
         *,
@@ -781,10 +786,11 @@ class StreamAudienceRequest(_message.Message):
         fields: _abc.Iterable[_builtins.str] | None = ...,
         after_phone: _builtins.str = ...,
         page_size: _builtins.int = ...,
+        at_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time", "audience", b"audience"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_phone", b"after_phone", "audience", b"audience", "fields", b"fields", "page_size", b"page_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_phone", b"after_phone", "at_time", b"at_time", "audience", b"audience", "fields", b"fields", "page_size", b"page_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

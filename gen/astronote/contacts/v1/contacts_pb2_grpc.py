@@ -682,7 +682,10 @@ class AudiencesServiceServicer:
     """
 
     def CountAudience(self, request, context):
-        """Counts the people in an audience. Refuses `AUDIENCE_INVALID`.
+        """Counts the people in an audience.
+
+        Refuses `AUDIENCE_INVALID`, `RULE_INVALID`, `LIST_NOT_FOUND` and `SEGMENT_NOT_FOUND` with the node that is wrong,
+        such as `audience.rule.all_of[2].field.name`, and `ACCOUNTS_UNAVAILABLE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -692,7 +695,8 @@ class AudiencesServiceServicer:
         """Streams an audience in pages, in the order of the phones, from one snapshot. Since a phone stands once in that
         order, a reader that resumes after its last phone never meets one twice.
 
-        Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
+        Refuses what `CountAudience` refuses, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`,
+        `PHONE_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -299,12 +299,17 @@ class AudiencesServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AudiencesServiceAsyncStub: ...
     CountAudience: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.CountAudienceRequest, _contacts_pb2.CountAudienceResponse]
-    """Counts the people in an audience. Refuses `AUDIENCE_INVALID`."""
+    """Counts the people in an audience.
+
+    Refuses `AUDIENCE_INVALID`, `RULE_INVALID`, `LIST_NOT_FOUND` and `SEGMENT_NOT_FOUND` with the node that is wrong,
+    such as `audience.rule.all_of[2].field.name`, and `ACCOUNTS_UNAVAILABLE`.
+    """
     StreamAudience: _grpc.UnaryStreamMultiCallable[_contacts_pb2.StreamAudienceRequest, _contacts_pb2.AudiencePage]
     """Streams an audience in pages, in the order of the phones, from one snapshot. Since a phone stands once in that
     order, a reader that resumes after its last phone never meets one twice.
 
-    Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
+    Refuses what `CountAudience` refuses, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`,
+    `PHONE_INVALID`.
     """
     FilterTextable: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.FilterTextableRequest, _contacts_pb2.FilterTextableResponse]
     """Says which of these phones may no longer be texted: opted out, suppressed, or (unless the request allows strangers)
@@ -328,12 +333,17 @@ class AudiencesServiceAsyncStub(AudiencesServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CountAudience: _aio.UnaryUnaryMultiCallable[_contacts_pb2.CountAudienceRequest, _contacts_pb2.CountAudienceResponse]  # type: ignore[assignment]
-    """Counts the people in an audience. Refuses `AUDIENCE_INVALID`."""
+    """Counts the people in an audience.
+
+    Refuses `AUDIENCE_INVALID`, `RULE_INVALID`, `LIST_NOT_FOUND` and `SEGMENT_NOT_FOUND` with the node that is wrong,
+    such as `audience.rule.all_of[2].field.name`, and `ACCOUNTS_UNAVAILABLE`.
+    """
     StreamAudience: _aio.UnaryStreamMultiCallable[_contacts_pb2.StreamAudienceRequest, _contacts_pb2.AudiencePage]  # type: ignore[assignment]
     """Streams an audience in pages, in the order of the phones, from one snapshot. Since a phone stands once in that
     order, a reader that resumes after its last phone never meets one twice.
 
-    Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
+    Refuses what `CountAudience` refuses, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`,
+    `PHONE_INVALID`.
     """
     FilterTextable: _aio.UnaryUnaryMultiCallable[_contacts_pb2.FilterTextableRequest, _contacts_pb2.FilterTextableResponse]  # type: ignore[assignment]
     """Says which of these phones may no longer be texted: opted out, suppressed, or (unless the request allows strangers)
@@ -360,7 +370,11 @@ class AudiencesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contacts_pb2.CountAudienceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contacts_pb2.CountAudienceResponse, _abc.Awaitable[_contacts_pb2.CountAudienceResponse]]:
-        """Counts the people in an audience. Refuses `AUDIENCE_INVALID`."""
+        """Counts the people in an audience.
+
+        Refuses `AUDIENCE_INVALID`, `RULE_INVALID`, `LIST_NOT_FOUND` and `SEGMENT_NOT_FOUND` with the node that is wrong,
+        such as `audience.rule.all_of[2].field.name`, and `ACCOUNTS_UNAVAILABLE`.
+        """
 
     @_abc_1.abstractmethod
     def StreamAudience(
@@ -371,7 +385,8 @@ class AudiencesServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams an audience in pages, in the order of the phones, from one snapshot. Since a phone stands once in that
         order, a reader that resumes after its last phone never meets one twice.
 
-        Refuses `AUDIENCE_INVALID`, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`, `PHONE_INVALID`.
+        Refuses what `CountAudience` refuses, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`,
+        `PHONE_INVALID`.
         """
 
     @_abc_1.abstractmethod
