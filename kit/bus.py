@@ -23,6 +23,7 @@ from prometheus_client import Counter as Count
 from prometheus_client import Gauge
 from sqlalchemy import delete, func, select, text, update
 
+from kit import crash
 from kit.boundary import guarded
 from kit.store import Database, Store
 
@@ -169,6 +170,7 @@ class Relay:
             *(self._bus.publish(f"event.{row.subject}", row.payload, self._key(row.id)) for row in rows),
             return_exceptions=True,
         )
+        crash.point("relay.published")
         done = [row.id for row, error in zip(rows, sent, strict=True) if error is None]
         failed = [error for error in sent if error is not None]
         async with self._store.open_pipeline(self._database) as store:

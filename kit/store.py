@@ -13,7 +13,21 @@ from uuid import UUID
 
 import psycopg
 from google.protobuf.message import Message
-from sqlalchemy import Column, DateTime, Identity, Integer, LargeBinary, MetaData, Table, Text, Uuid, func, select, text
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import BIGINT, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -189,6 +203,7 @@ def kit_tables(metadata: MetaData) -> None:
         metadata,
         Column("key", Text, primary_key=True),
         Column("create_time", DateTime(timezone=True), nullable=False, server_default=now),
+        Index("inbox_create_time_idx", "create_time"),
     )
     Table(
         "dead_letters",
@@ -210,4 +225,5 @@ def kit_tables(metadata: MetaData) -> None:
         Column("request_hash", LargeBinary, nullable=False),
         Column("answer", LargeBinary, nullable=False),
         Column("create_time", DateTime(timezone=True), nullable=False, server_default=now),
+        Index("requests_create_time_idx", "create_time"),
     )

@@ -51,6 +51,12 @@ def kit_tables() -> None:
     tenant_table("requests")
 
 
+def retention_indexes() -> None:
+    """For deleting what is old in the tables of kit."""
+    for table in ("inbox", "requests"):
+        op.create_index(f"{table}_create_time_idx", table, ["create_time"])
+
+
 def _secure(name: str) -> None:
     op.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY")

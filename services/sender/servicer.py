@@ -76,6 +76,15 @@ class Reports(rpc.ReportsServiceServicer):
             raise RangeInvalid(field="end_time")
         return await self._replayer.replay(start, end, request.page_token)
 
+    async def ListQuarantinedReports(
+        self, request: pb.ListQuarantinedReportsRequest, context: Context
+    ) -> pb.ListQuarantinedReportsResponse:
+        limit, before = pages.size(request.page_size), pages.after(request.page_token, _place)
+        async with SenderStore.open_pipeline(self._database) as store:
+            page = await store.quarantined_page(before, limit)
+        token = pages.token(page, limit, lambda report: f"{report.webhook_id} {report.position}")
+        return pb.ListQuarantinedReportsResponse(reports=page, next_page_token=token)
+
     def _check(self, headers: dict[str, str | bytes], body: bytes) -> None:
         """Refuses `WebhookSecretWrong`. Every secret is compared, in constant time."""
         given = _bytes(headers.get(SECRET_HEADER, ""))
@@ -86,6 +95,12 @@ class Reports(rpc.ReportsServiceServicer):
             proven += [hmac.compare_digest(signature, digest) for digest in digests]
         if not any(proven):
             raise WebhookSecretWrong
+
+
+def _place(token: str) -> tuple[int, int]:
+    """Raises ValueError."""
+    webhook_id, position = token.split(" ")
+    return pages.number(webhook_id), pages.number(position)
 
 
 def _bytes(value: str | bytes) -> bytes:

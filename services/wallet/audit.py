@@ -1,4 +1,4 @@
-"""Counts the whole ledger again, now and then, against the balances that are kept beside it."""
+"""Counts the whole ledger again, now and then, against the balances that are kept beside it: one replica at a time."""
 
 from dataclasses import dataclass
 
@@ -26,6 +26,8 @@ class Recount:
 
     async def step(self) -> bool:
         async with WalletStore.open_pipeline(self.database) as store:
+            if not await store.may_recount():
+                return False
             discrepancies = await store.discrepancies()
         DISCREPANCIES.set(discrepancies)
         if discrepancies:

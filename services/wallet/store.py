@@ -70,6 +70,8 @@ WITH replayed AS (
 SELECT (SELECT count(*) FROM unbalanced) + (SELECT count(*) FROM wrong) + (SELECT count(*) FROM drifted)
 """)
 
+# Any number that no other advisory lock of this database uses.
+RECOUNT_LOCK = 1
 BALANCES = (wallets.c.available, wallets.c.held, wallets.c.spent, wallets.c.granted, wallets.c.purchased)
 HOLD = rows.columns(HoldRecord, holds)
 SUBSCRIPTION = rows.columns(Subscription, subscriptions)
@@ -153,6 +155,10 @@ class WalletStore(Store):
         """Locked until the commit."""
         query = select(wallets.c.available).where(wallets.c.merchant_id == self.merchant_id).with_for_update()
         return int((await self.connection.execute(query)).scalar_one())
+
+    async def may_recount(self) -> bool:
+        """False while another replica counts; until the commit nobody else may."""
+        return bool(await self.connection.scalar(select(func.pg_try_advisory_xact_lock(RECOUNT_LOCK))))
 
     async def discrepancies(self) -> int:
         """Wallets, journals and holds that a replay of the entries contradicts. Over all merchants."""

@@ -12,6 +12,7 @@ POINTS = (
     *("settle.taken", "settle.answered"),
     *("report.received", "report.stored", "report.applied"),
     "close.closed",
+    "relay.published",
 )
 WAYS = ("kill", "freeze", "error")
 # From outside: the broker, its disk, the database, the wallet, and every batch handed to the senders thrice at once.

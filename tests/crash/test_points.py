@@ -31,7 +31,8 @@ def test_no_plan_is_no_code() -> None:
 
 
 def test_every_point_stands_once_in_the_code() -> None:
-    source = "".join(path.read_text() for path in (mutation.ROOT / "services").rglob("*.py"))
+    code = (path for folder in ("kit", "services") for path in (mutation.ROOT / folder).rglob("*.py"))
+    source = "".join(path.read_text() for path in code)
     assert Counter(re.findall(r'crash\.point\("([^"]+)"\)', source)) == Counter(POINTS)
 
 

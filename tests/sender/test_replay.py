@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from astronote.sender.v1 import sender_pb2 as pb
+from astronote.sender.v1.sender_pb2_grpc import ReportsServiceStub
 from kit.store import Database
 from services.sender import audit, reports
 from services.sender.audit import Recount, WebhookRetention
@@ -106,6 +107,30 @@ async def test_a_replay_says_what_it_changed_and_changes_nothing_the_second_time
         await shop.check()
         await store.connection.execute(text("DELETE FROM settlements WHERE hold_id = :id"), {"id": shop.campaign_id})
         await store.connection.execute(text("DELETE FROM parked_reports"))
+
+
+async def test_an_operator_sees_what_could_not_be_read(database: Database, mesh: TestMesh) -> None:
+    items = ", ".join(f'{{"messageId": "m{number}", "deliveryStatus": "Αλλο{number}"}}' for number in range(3))
+    start, end = await posted(database, f"[{items}, 7]".encode(), b'{"deliveryStatus": "Delivered"}')
+    await Replayer(database, Applier(database, 3600, 60)).replay(start, end, "")
+    async with mesh.with_settings("sender"):
+        peer = await mesh.service("sender")
+        request, found = pb.ListQuarantinedReportsRequest(page_size=2), list[pb.QuarantinedReport]()
+        stub = ReportsServiceStub(peer.channel)
+        while not found or request.page_token:
+            page = await stub.ListQuarantinedReports(request, metadata=peer.metadata(role="operator"), timeout=20)
+            found += page.reports
+            request.page_token = page.next_page_token
+        reasons = [(report.position, report.reason) for report in found]
+        unknown = [(number, "unknown status") for number in (2, 1, 0)]
+        assert reasons == [(0, "no message id"), (3, "no object"), *unknown]
+        assert "Αλλο2" in found[2].item
+        request.page_token = "MQ"
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.ListQuarantinedReports(request, metadata=peer.metadata(role="operator"), timeout=20)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    async with SenderStore.open_pipeline(database) as store:
+        await store.connection.execute(text("DELETE FROM quarantined_reports"))
 
 
 async def test_a_replay_is_the_operators_and_its_range_must_be_one(mesh: TestMesh) -> None:

@@ -119,6 +119,18 @@ async def test_the_recount_reads_zero_and_sees_what_is_wrong(wallet: Client, mes
             await store.driver.rollback()
 
 
+async def test_one_replica_recounts_at_a_time(mesh: Any, monkeypatch: pytest.MonkeyPatch):
+    database = mesh.app("wallet").database
+    said = list[float]()
+    monkeypatch.setattr(audit.DISCREPANCIES, "set", said.append)
+    async with WalletStore.open_pipeline(database) as other:
+        assert await other.may_recount()
+        await Recount(database).step()
+        assert said == []
+    await Recount(database).step()
+    assert said == [0]
+
+
 async def test_the_recount_sees_a_journal_that_does_not_balance(wallet: Client):
     """The trigger that refuses it is taken away, by the one role that can; all of it is rolled back."""
     async with connected(wallet, "owner_url") as connection:

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import delete, func, insert, select, tuple_, update
 
+from astronote.sender.v1.sender_pb2 import QuarantinedReport
+from kit import rows
 from kit.store import Store
 from services.sender.reports import Body, Quarantined
 from services.sender.tables import quarantined_reports, webhooks
@@ -43,6 +45,15 @@ class WebhookStatements(Store):
         await self.connection.execute(stood)
         if items:
             await self.connection.execute(insert(quarantined_reports), [asdict(item) for item in items])
+
+    async def quarantined_page(self, before: tuple[int, int] | None, limit: int) -> list[QuarantinedReport]:
+        """Newest first."""
+        place = quarantined_reports.c.webhook_id, quarantined_reports.c.position
+        query = select(quarantined_reports)
+        if before is not None:
+            query = query.where(tuple_(*place) < before)
+        query = query.order_by(*(column.desc() for column in place)).limit(limit)
+        return [rows.message(QuarantinedReport, row) for row in await self.connection.execute(query)]
 
     async def drop_webhooks(self, seconds: float, limit: int) -> int:
         """Deletes bodies that were applied and have been kept for so long, with their quarantined items."""

@@ -30,7 +30,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astronote/sender/v1/sender.proto\x12\x13\x61stronote.sender.v1\x1a\"astronote/options/v1/options.proto\x1a astronote/sender/v1/events.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x03\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\n\n\x02to\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x10\n\x08segments\x18\x06 \x01(\x05\x12\x31\n\x05state\x18\x07 \x01(\x0e\x32\".astronote.sender.v1.Message.State\x12\x1b\n\x13provider_message_id\x18\x08 \x01(\t\x12\r\n\x05\x65rror\x18\t \x01(\t\x12/\n\x0bsubmit_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x88\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10\x01\x12\r\n\tDELIVERED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x12\x0c\n\x08REJECTED\x10\x04\x12\x0b\n\x07\x45XPIRED\x10\x05\x12\x0b\n\x07UNKNOWN\x10\x06\x12\x0b\n\x07SKIPPED\x10\x07\x12\n\n\x06QUEUED\x10\x08\"c\n\x12SendMessageRequest\x12\x10\n\x02to\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0bsender_name\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"%\n\x11GetMessageRequest\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\"\x90\x01\n\x13ListMessagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x03 \x01(\t\x12\x31\n\x05state\x18\x04 \x01(\x0e\x32\".astronote.sender.v1.Message.State\x12\n\n\x02to\x18\x05 \x01(\t\"_\n\x14ListMessagesResponse\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.astronote.sender.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x1dReceiveDeliveryReportsRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\"2\n\x1eReceiveDeliveryReportsResponse\x12\x10\n\x08received\x18\x01 \x01(\x05\"\x95\x01\n\x15ReplayWebhooksRequest\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xa9\x01\n\x16ReplayWebhooksResponse\x12\x0e\n\x06\x62odies\x18\x01 \x01(\x05\x12\x0f\n\x07reports\x18\x02 \x01(\x05\x12\x30\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1f.astronote.sender.v1.Transition\x12\x13\n\x0bquarantined\x18\x04 \x01(\x05\x12\x0e\n\x06parked\x18\x05 \x01(\x05\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\"\x89\x01\n\nTransition\x12\x36\n\nfrom_state\x18\x01 \x01(\x0e\x32\".astronote.sender.v1.Message.State\x12\x34\n\x08to_state\x18\x02 \x01(\x0e\x32\".astronote.sender.v1.Message.State\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"?\n\x0fGetTallyRequest\x12\x19\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tbatch_ids\x18\x02 \x03(\x03\"a\n\x10GetTallyResponse\x12\x31\n\x05tally\x18\x01 \x01(\x0b\x32\".astronote.sender.v1.CampaignTally\x12\x1a\n\x12\x66inished_batch_ids\x18\x02 \x03(\x03\x32\x9c\x03\n\x0fMessagesService\x12\x8b\x01\n\x0bSendMessage\x12\'.astronote.sender.v1.SendMessageRequest\x1a\x1c.astronote.sender.v1.Message\"5\x8a\xb5\x18\r\x08\x02\x12\tcampaigns\x92\xb5\x18\t\x1a\x07\x08\x02\x10\xd8\x04\x18<\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/messages:\x01*\x12v\n\nGetMessage\x12&.astronote.sender.v1.GetMessageRequest\x1a\x1c.astronote.sender.v1.Message\"\"\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/messages/{id}\x12\x82\x01\n\x0cListMessages\x12(.astronote.sender.v1.ListMessagesRequest\x1a).astronote.sender.v1.ListMessagesResponse\"\x1d\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/messages2\xe0\x02\n\x0eReportsService\x12\xaf\x01\n\x16ReceiveDeliveryReports\x12\x32.astronote.sender.v1.ReceiveDeliveryReportsRequest\x1a\x33.astronote.sender.v1.ReceiveDeliveryReportsResponse\",\x8a\xb5\x18\x02\x08\x03\x98\xb5\x18\xca\x01\x82\xd3\xe4\x93\x02\x1b\"\x13/webhooks/mitto/dlr:\x04\x62ody\x12\x9b\x01\n\x0eReplayWebhooks\x12*.astronote.sender.v1.ReplayWebhooksRequest\x1a+.astronote.sender.v1.ReplayWebhooksResponse\"0\x8a\xb5\x18\x02\x08\x04\x92\xb5\x18\x02\x10x\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/admin/webhooks:replay:\x01*2\x7f\n\x0eTalliesService\x12m\n\x08GetTally\x12$.astronote.sender.v1.GetTallyRequest\x1a%.astronote.sender.v1.GetTallyResponse\"\x14\x90\x02\x01\x8a\xb5\x18\r\x08\x05\x12\tcampaignsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astronote/sender/v1/sender.proto\x12\x13\x61stronote.sender.v1\x1a\"astronote/options/v1/options.proto\x1a astronote/sender/v1/events.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x03\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\n\n\x02to\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x10\n\x08segments\x18\x06 \x01(\x05\x12\x31\n\x05state\x18\x07 \x01(\x0e\x32\".astronote.sender.v1.Message.State\x12\x1b\n\x13provider_message_id\x18\x08 \x01(\t\x12\r\n\x05\x65rror\x18\t \x01(\t\x12/\n\x0bsubmit_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x88\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10\x01\x12\r\n\tDELIVERED\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x12\x0c\n\x08REJECTED\x10\x04\x12\x0b\n\x07\x45XPIRED\x10\x05\x12\x0b\n\x07UNKNOWN\x10\x06\x12\x0b\n\x07SKIPPED\x10\x07\x12\n\n\x06QUEUED\x10\x08\"c\n\x12SendMessageRequest\x12\x10\n\x02to\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0bsender_name\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"%\n\x11GetMessageRequest\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\"\x90\x01\n\x13ListMessagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x03 \x01(\t\x12\x31\n\x05state\x18\x04 \x01(\x0e\x32\".astronote.sender.v1.Message.State\x12\n\n\x02to\x18\x05 \x01(\t\"_\n\x14ListMessagesResponse\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.astronote.sender.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x1dReceiveDeliveryReportsRequest\x12(\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\"2\n\x1eReceiveDeliveryReportsResponse\x12\x10\n\x08received\x18\x01 \x01(\x05\"\xa6\x01\n\x11QuarantinedReport\x12\x18\n\nwebhook_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08position\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04item\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"F\n\x1dListQuarantinedReportsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"r\n\x1eListQuarantinedReportsResponse\x12\x37\n\x07reports\x18\x01 \x03(\x0b\x32&.astronote.sender.v1.QuarantinedReport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x01\n\x15ReplayWebhooksRequest\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xa9\x01\n\x16ReplayWebhooksResponse\x12\x0e\n\x06\x62odies\x18\x01 \x01(\x05\x12\x0f\n\x07reports\x18\x02 \x01(\x05\x12\x30\n\x07\x63hanges\x18\x03 \x03(\x0b\x32\x1f.astronote.sender.v1.Transition\x12\x13\n\x0bquarantined\x18\x04 \x01(\x05\x12\x0e\n\x06parked\x18\x05 \x01(\x05\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\"\x89\x01\n\nTransition\x12\x36\n\nfrom_state\x18\x01 \x01(\x0e\x32\".astronote.sender.v1.Message.State\x12\x34\n\x08to_state\x18\x02 \x01(\x0e\x32\".astronote.sender.v1.Message.State\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"?\n\x0fGetTallyRequest\x12\x19\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tbatch_ids\x18\x02 \x03(\x03\"a\n\x10GetTallyResponse\x12\x31\n\x05tally\x18\x01 \x01(\x0b\x32\".astronote.sender.v1.CampaignTally\x12\x1a\n\x12\x66inished_batch_ids\x18\x02 \x03(\x03\x32\x9c\x03\n\x0fMessagesService\x12\x8b\x01\n\x0bSendMessage\x12\'.astronote.sender.v1.SendMessageRequest\x1a\x1c.astronote.sender.v1.Message\"5\x8a\xb5\x18\r\x08\x02\x12\tcampaigns\x92\xb5\x18\t\x1a\x07\x08\x02\x10\xd8\x04\x18<\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/messages:\x01*\x12v\n\nGetMessage\x12&.astronote.sender.v1.GetMessageRequest\x1a\x1c.astronote.sender.v1.Message\"\"\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/messages/{id}\x12\x82\x01\n\x0cListMessages\x12(.astronote.sender.v1.ListMessagesRequest\x1a).astronote.sender.v1.ListMessagesResponse\"\x1d\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/messages2\x94\x04\n\x0eReportsService\x12\xaf\x01\n\x16ReceiveDeliveryReports\x12\x32.astronote.sender.v1.ReceiveDeliveryReportsRequest\x1a\x33.astronote.sender.v1.ReceiveDeliveryReportsResponse\",\x8a\xb5\x18\x02\x08\x03\x98\xb5\x18\xca\x01\x82\xd3\xe4\x93\x02\x1b\"\x13/webhooks/mitto/dlr:\x04\x62ody\x12\x9b\x01\n\x0eReplayWebhooks\x12*.astronote.sender.v1.ReplayWebhooksRequest\x1a+.astronote.sender.v1.ReplayWebhooksResponse\"0\x8a\xb5\x18\x02\x08\x04\x92\xb5\x18\x02\x10x\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/admin/webhooks:replay:\x01*\x12\xb1\x01\n\x16ListQuarantinedReports\x12\x32.astronote.sender.v1.ListQuarantinedReportsRequest\x1a\x33.astronote.sender.v1.ListQuarantinedReportsResponse\".\x90\x02\x01\x8a\xb5\x18\x02\x08\x04\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/admin/webhooks/quarantine2\x7f\n\x0eTalliesService\x12m\n\x08GetTally\x12$.astronote.sender.v1.GetTallyRequest\x1a%.astronote.sender.v1.GetTallyResponse\"\x14\x90\x02\x01\x8a\xb5\x18\r\x08\x05\x12\tcampaignsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMESSAGEREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
   _globals['_RECEIVEDELIVERYREPORTSREQUEST'].fields_by_name['body']._loaded_options = None
   _globals['_RECEIVEDELIVERYREPORTSREQUEST'].fields_by_name['body']._serialized_options = b'\342A\001\002'
+  _globals['_QUARANTINEDREPORT'].fields_by_name['webhook_id']._loaded_options = None
+  _globals['_QUARANTINEDREPORT'].fields_by_name['webhook_id']._serialized_options = b'\342A\001\003'
+  _globals['_QUARANTINEDREPORT'].fields_by_name['position']._loaded_options = None
+  _globals['_QUARANTINEDREPORT'].fields_by_name['position']._serialized_options = b'\342A\001\003'
+  _globals['_QUARANTINEDREPORT'].fields_by_name['reason']._loaded_options = None
+  _globals['_QUARANTINEDREPORT'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_QUARANTINEDREPORT'].fields_by_name['item']._loaded_options = None
+  _globals['_QUARANTINEDREPORT'].fields_by_name['item']._serialized_options = b'\342A\001\003'
+  _globals['_QUARANTINEDREPORT'].fields_by_name['create_time']._loaded_options = None
+  _globals['_QUARANTINEDREPORT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_REPLAYWEBHOOKSREQUEST'].fields_by_name['start_time']._loaded_options = None
   _globals['_REPLAYWEBHOOKSREQUEST'].fields_by_name['start_time']._serialized_options = b'\342A\001\002'
   _globals['_REPLAYWEBHOOKSREQUEST'].fields_by_name['end_time']._loaded_options = None
@@ -61,6 +71,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTSSERVICE'].methods_by_name['ReceiveDeliveryReports']._serialized_options = b'\212\265\030\002\010\003\230\265\030\312\001\202\323\344\223\002\033\"\023/webhooks/mitto/dlr:\004body'
   _globals['_REPORTSSERVICE'].methods_by_name['ReplayWebhooks']._loaded_options = None
   _globals['_REPORTSSERVICE'].methods_by_name['ReplayWebhooks']._serialized_options = b'\212\265\030\002\010\004\222\265\030\002\020x\202\323\344\223\002\036\"\031/v1/admin/webhooks:replay:\001*'
+  _globals['_REPORTSSERVICE'].methods_by_name['ListQuarantinedReports']._loaded_options = None
+  _globals['_REPORTSSERVICE'].methods_by_name['ListQuarantinedReports']._serialized_options = b'\220\002\001\212\265\030\002\010\004\202\323\344\223\002\037\022\035/v1/admin/webhooks/quarantine'
   _globals['_TALLIESSERVICE'].methods_by_name['GetTally']._loaded_options = None
   _globals['_TALLIESSERVICE'].methods_by_name['GetTally']._serialized_options = b'\220\002\001\212\265\030\r\010\005\022\tcampaigns'
   _globals['_MESSAGE']._serialized_start=251
@@ -79,20 +91,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECEIVEDELIVERYREPORTSREQUEST']._serialized_end=1148
   _globals['_RECEIVEDELIVERYREPORTSRESPONSE']._serialized_start=1150
   _globals['_RECEIVEDELIVERYREPORTSRESPONSE']._serialized_end=1200
-  _globals['_REPLAYWEBHOOKSREQUEST']._serialized_start=1203
-  _globals['_REPLAYWEBHOOKSREQUEST']._serialized_end=1352
-  _globals['_REPLAYWEBHOOKSRESPONSE']._serialized_start=1355
-  _globals['_REPLAYWEBHOOKSRESPONSE']._serialized_end=1524
-  _globals['_TRANSITION']._serialized_start=1527
-  _globals['_TRANSITION']._serialized_end=1664
-  _globals['_GETTALLYREQUEST']._serialized_start=1666
-  _globals['_GETTALLYREQUEST']._serialized_end=1729
-  _globals['_GETTALLYRESPONSE']._serialized_start=1731
-  _globals['_GETTALLYRESPONSE']._serialized_end=1828
-  _globals['_MESSAGESSERVICE']._serialized_start=1831
-  _globals['_MESSAGESSERVICE']._serialized_end=2243
-  _globals['_REPORTSSERVICE']._serialized_start=2246
-  _globals['_REPORTSSERVICE']._serialized_end=2598
-  _globals['_TALLIESSERVICE']._serialized_start=2600
-  _globals['_TALLIESSERVICE']._serialized_end=2727
+  _globals['_QUARANTINEDREPORT']._serialized_start=1203
+  _globals['_QUARANTINEDREPORT']._serialized_end=1369
+  _globals['_LISTQUARANTINEDREPORTSREQUEST']._serialized_start=1371
+  _globals['_LISTQUARANTINEDREPORTSREQUEST']._serialized_end=1441
+  _globals['_LISTQUARANTINEDREPORTSRESPONSE']._serialized_start=1443
+  _globals['_LISTQUARANTINEDREPORTSRESPONSE']._serialized_end=1557
+  _globals['_REPLAYWEBHOOKSREQUEST']._serialized_start=1560
+  _globals['_REPLAYWEBHOOKSREQUEST']._serialized_end=1709
+  _globals['_REPLAYWEBHOOKSRESPONSE']._serialized_start=1712
+  _globals['_REPLAYWEBHOOKSRESPONSE']._serialized_end=1881
+  _globals['_TRANSITION']._serialized_start=1884
+  _globals['_TRANSITION']._serialized_end=2021
+  _globals['_GETTALLYREQUEST']._serialized_start=2023
+  _globals['_GETTALLYREQUEST']._serialized_end=2086
+  _globals['_GETTALLYRESPONSE']._serialized_start=2088
+  _globals['_GETTALLYRESPONSE']._serialized_end=2185
+  _globals['_MESSAGESSERVICE']._serialized_start=2188
+  _globals['_MESSAGESSERVICE']._serialized_end=2600
+  _globals['_REPORTSSERVICE']._serialized_start=2603
+  _globals['_REPORTSSERVICE']._serialized_end=3135
+  _globals['_TALLIESSERVICE']._serialized_start=3137
+  _globals['_TALLIESSERVICE']._serialized_end=3264
 # @@protoc_insertion_point(module_scope)

@@ -213,6 +213,11 @@ class ReportsServiceStub:
                 request_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksRequest.SerializeToString,
                 response_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksResponse.FromString,
                 _registered_method=True)
+        self.ListQuarantinedReports = channel.unary_unary(
+                '/astronote.sender.v1.ReportsService/ListQuarantinedReports',
+                request_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ListQuarantinedReportsRequest.SerializeToString,
+                response_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ListQuarantinedReportsResponse.FromString,
+                _registered_method=True)
 
 
 class ReportsServiceServicer:
@@ -235,6 +240,14 @@ class ReportsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQuarantinedReports(self, request, context):
+        """Reports that can't be read, newest first. A replay of their time reads them again. Refuses `PAGE_TOKEN_INVALID`,
+        `PAGE_SIZE_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReportsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -247,6 +260,11 @@ def add_ReportsServiceServicer_to_server(servicer, server):
                     servicer.ReplayWebhooks,
                     request_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksRequest.FromString,
                     response_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksResponse.SerializeToString,
+            ),
+            'ListQuarantinedReports': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuarantinedReports,
+                    request_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ListQuarantinedReportsRequest.FromString,
+                    response_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ListQuarantinedReportsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -304,6 +322,33 @@ class ReportsService:
             '/astronote.sender.v1.ReportsService/ReplayWebhooks',
             astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksRequest.SerializeToString,
             astronote_dot_sender_dot_v1_dot_sender__pb2.ReplayWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuarantinedReports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.sender.v1.ReportsService/ListQuarantinedReports',
+            astronote_dot_sender_dot_v1_dot_sender__pb2.ListQuarantinedReportsRequest.SerializeToString,
+            astronote_dot_sender_dot_v1_dot_sender__pb2.ListQuarantinedReportsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -111,6 +111,10 @@ class ReportsServiceStub:
     """Applies once more what was posted in a range of time, a page of it a call, and answers with what that changed. What
     was applied before changes nothing. Refuses `RANGE_INVALID`, `PAGE_TOKEN_INVALID`.
     """
+    ListQuarantinedReports: _grpc.UnaryUnaryMultiCallable[_sender_pb2.ListQuarantinedReportsRequest, _sender_pb2.ListQuarantinedReportsResponse]
+    """Reports that can't be read, newest first. A replay of their time reads them again. Refuses `PAGE_TOKEN_INVALID`,
+    `PAGE_SIZE_INVALID`.
+    """
 
 @_typing.type_check_only
 class ReportsServiceAsyncStub(ReportsServiceStub):
@@ -124,6 +128,10 @@ class ReportsServiceAsyncStub(ReportsServiceStub):
     ReplayWebhooks: _aio.UnaryUnaryMultiCallable[_sender_pb2.ReplayWebhooksRequest, _sender_pb2.ReplayWebhooksResponse]  # type: ignore[assignment]
     """Applies once more what was posted in a range of time, a page of it a call, and answers with what that changed. What
     was applied before changes nothing. Refuses `RANGE_INVALID`, `PAGE_TOKEN_INVALID`.
+    """
+    ListQuarantinedReports: _aio.UnaryUnaryMultiCallable[_sender_pb2.ListQuarantinedReportsRequest, _sender_pb2.ListQuarantinedReportsResponse]  # type: ignore[assignment]
+    """Reports that can't be read, newest first. A replay of their time reads them again. Refuses `PAGE_TOKEN_INVALID`,
+    `PAGE_SIZE_INVALID`.
     """
 
 class ReportsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -147,6 +155,16 @@ class ReportsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_sender_pb2.ReplayWebhooksResponse, _abc.Awaitable[_sender_pb2.ReplayWebhooksResponse]]:
         """Applies once more what was posted in a range of time, a page of it a call, and answers with what that changed. What
         was applied before changes nothing. Refuses `RANGE_INVALID`, `PAGE_TOKEN_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListQuarantinedReports(
+        self,
+        request: _sender_pb2.ListQuarantinedReportsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sender_pb2.ListQuarantinedReportsResponse, _abc.Awaitable[_sender_pb2.ListQuarantinedReportsResponse]]:
+        """Reports that can't be read, newest first. A replay of their time reads them again. Refuses `PAGE_TOKEN_INVALID`,
+        `PAGE_SIZE_INVALID`.
         """
 
 def add_ReportsServiceServicer_to_server(servicer: ReportsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

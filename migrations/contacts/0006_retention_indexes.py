@@ -1,0 +1,10 @@
+"""Indexes for deleting what is old in the inbox and among the answered requests."""
+
+from migrations.policies import retention_indexes
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    retention_indexes()
