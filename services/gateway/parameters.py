@@ -72,6 +72,4 @@ def _reader(field: FieldDescriptor) -> Callable[[str], Any]:
     decode = single(field)
     if field.type == FieldDescriptor.TYPE_BOOL:
         return lambda text: decode({"true": True, "false": False}.get(text, text), 0)
-    if field.enum_type is not None:
-        return lambda text: decode(int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text, 0)
     return lambda text: decode(text, 0)

@@ -99,6 +99,8 @@ class Refusals:
             yield self._found("kit.FIELD_REQUIRED", binding)
         if "page_size" in binding.method.input.fields_by_name:
             yield self._found("kit.PAGE_SIZE_INVALID", binding)
+        if binding.method.takes_request_id:
+            yield self._found("kit.IDEMPOTENCY_KEY_REUSED", binding)
         yield self._found("kit.DATABASE_UNAVAILABLE", binding)
         yield self._found("kit.SERVICE_UNAVAILABLE", binding)
 

@@ -86,6 +86,7 @@ async def test_not_found_and_bugs(http: httpx.AsyncClient) -> None:
         (b'{"phone": "1", "tags": ["a", 2]}', "tags[1]"),
         (b'{"phone": "1", "attributes": {"city": 1}}', "attributes.city"),
         (b'{"phone": "1", "gender": "X"}', "gender"),
+        (b'{"phone": "1", "gender": 2}', "gender"),
         (b'{"phone": "1", "firstName": "a\\u0000"}', "firstName"),
     ],
 )
@@ -155,6 +156,7 @@ async def test_query(http: httpx.AsyncClient, record: Record) -> None:
         ("pageSize=1&pageSize=2", "pageSize"),
         ("pageSize=1&page_size=2", "pageSize"),
         ("subscription=NO", "subscription"),
+        ("subscription=1", "subscription"),
         ("q=%00", "q"),
         ("q.x=1", "q.x"),
     ],
