@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import orjson
 import psycopg
 import pytest
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
@@ -28,7 +29,10 @@ from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub, Imports
 from astronote.contacts.v1.lists_pb2_grpc import ListsServiceStub
 from astronote.contacts.v1.segments_pb2_grpc import SegmentsServiceStub
 from astronote.options.v1.options_pb2 import Access, access
+from astronote.sender.v1 import inbound_pb2 as inbound
 from astronote.sender.v1 import sender_pb2 as sender
+from astronote.sender.v1.inbound_pb2 import InboundText
+from astronote.sender.v1.inbound_pb2_grpc import InboundServiceStub
 from astronote.sender.v1.sender_pb2_grpc import MessagesServiceStub
 from deploy.local.mitto import MittoStandIn
 from tests.conftest import SERVICES, SETTINGS, TestMesh
@@ -105,7 +109,8 @@ async def populate(mesh: TestMesh) -> Victim:
     code = message.text.split("/o/")[1].split()[0]
     offer = await OffersServiceStub(shop.channel).GetOffer(offers.GetOfferRequest(code=code), **as_victim)
     ids = [contact.id, kept.id, chosen.id, done.id, template.id, *(each.id for each in made), merchant_id]
-    return Victim(merchant_id, ids, [message.id, message.id >> 17], [code, offer.till_code])
+    answer = await answered_text(mesh, merchant_id)
+    return Victim(merchant_id, ids, [message.id, message.id >> 17, answer.id], [code, offer.till_code])
 
 
 async def upload() -> AsyncIterator[contacts.ImportContactsRequest]:
@@ -121,6 +126,20 @@ async def sent_message(mesh: TestMesh, merchant_id: str) -> sender.Message:
     stub = MessagesServiceStub(peer.channel)
     page = await stub.ListMessages(sender.ListMessagesRequest(), **as_victim)
     return await stub.GetMessage(sender.GetMessageRequest(id=page.messages[0].id), **as_victim)
+
+
+async def answered_text(mesh: TestMesh, merchant_id: str) -> InboundText:
+    """What the customer answered, which waits for a person's reading."""
+    peer = await mesh.service("sender")
+    stub, request = InboundServiceStub(peer.channel), inbound.ReceiveInboundRequest()
+    request.body.data = orjson.dumps({"from": PHONE, "to": "+306999999999", "text": f"{CANARY}, no more!"})
+    secret = ("http-x-webhook-secret", SETTINGS["sender"]["webhook_secret"])
+    await stub.ReceiveInbound(request, metadata=(*peer.metadata(role="webhook"), secret), timeout=20)
+    as_victim = {"metadata": peer.metadata(merchant_id, "merchant"), "timeout": 20}
+    async with asyncio.timeout(20):
+        while not (found := (await stub.ListInbound(inbound.ListInboundRequest(), **as_victim)).inbound):
+            await asyncio.sleep(0.05)
+    return found[0]
 
 
 @pytest.mark.parametrize("method", TENANT_METHODS, ids=name)

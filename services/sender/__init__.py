@@ -1,4 +1,5 @@
-"""Owns attempts, messages, delivery reports and tallies: the road to the provider. Takes `SendBatch` as work; says
-`CampaignTally` and `BatchFinished`; listens to `LinkOpened`. Asks contacts who may be texted, campaigns whether a batch
-still goes out, and the wallet to settle.
+"""Owns attempts, messages, delivery reports, tallies and what customers answer: the road to the provider and back.
+Takes `SendBatch` as work; says `CampaignTally`, `BatchFinished` and `InboundReceived`; listens to `LinkOpened`. Asks
+contacts who may be texted and tells it who opted out, asks campaigns whether a batch still goes out, and the wallet to
+settle.
 """

@@ -32,11 +32,13 @@ class Recount:
 
 
 class WebhookRetention:
-    """Bodies that were applied are kept for a while, for a replay."""
+    """Bodies that were applied are kept for a while, for a replay; and arrivals, whoever they were for."""
 
     def __init__(self, database: Database, seconds: float) -> None:
         self._database, self._seconds = database, seconds
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
-            return await store.drop_webhooks(self._seconds, WEBHOOKS_A_ROUND) == WEBHOOKS_A_ROUND
+            dropped = await store.drop_webhooks(self._seconds, WEBHOOKS_A_ROUND)
+            dropped = max(dropped, await store.drop_arrivals(self._seconds, WEBHOOKS_A_ROUND))
+        return dropped == WEBHOOKS_A_ROUND

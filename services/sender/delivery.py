@@ -15,8 +15,9 @@ from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
 from services.sender import reports
-from services.sender.reports import Applied, Body, Reading
+from services.sender.reports import Applied, Reading
 from services.sender.store import SenderStore
+from services.sender.webhooks import Body
 
 BODIES_A_ROUND = 20
 PARKED_A_ROUND = 5000

@@ -15,6 +15,18 @@ class ReportInvalid(InvalidArgument):
     """The body is neither a delivery report nor an array of them."""
 
 
+class InboundInvalid(InvalidArgument):
+    """The body is neither a customer's text nor an array of them."""
+
+
+class InboundNotFound(NotFound):
+    """The merchant has no such text of a customer."""
+
+
+class InboundResolved(FailedPrecondition):
+    """The text was clear, or somebody said already what it meant."""
+
+
 class RangeInvalid(InvalidArgument):
     """A range of time ends after it starts."""
 

@@ -9,8 +9,8 @@ from astronote.sender.v1 import sender_pb2 as pb
 from kit import pages
 from kit.store import Database
 from services.sender.delivery import BODIES_A_ROUND, DLR, Applier, count
-from services.sender.reports import Body
 from services.sender.store import SenderStore
+from services.sender.webhooks import Body
 
 BODIES_A_CALL = 1000
 

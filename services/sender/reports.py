@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from services.sender.errors import ReportInvalid
+from services.sender.webhooks import Body, Quarantined, items
 
 # What a status makes of a message. Any other status is quarantined, never taken for success.
 STATES = {
@@ -39,24 +40,6 @@ class Report:
     message_id: int | None = None
 
 
-class Body(NamedTuple):
-    """What was posted, and when it arrived."""
-
-    id: int
-    body: bytes
-    create_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """An item of a body that we can't read."""
-
-    webhook_id: int
-    position: int
-    reason: str
-    item: str
-
-
 @dataclass
 class Reading:
     """The reports of some bodies: the last word on each message, how many there were, and what could not be read."""
@@ -79,24 +62,12 @@ class Applied:
     contradicting: int = 0
 
 
-def items(body: bytes) -> list[Any]:
-    """Refuses `ReportInvalid` where there is no object at all."""
-    try:
-        read = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ReportInvalid(field="body", problem=str(error)[:200]) from error
-    found = read if isinstance(read, list) else [read]
-    if not any(isinstance(item, dict) for item in found):
-        raise ReportInvalid(field="body", problem="expected an object or an array of objects")
-    return found
-
-
 def read(bodies: Iterable[Body]) -> Reading:
     """The time of arrival stands in where a report has no time of its own."""
     reading = Reading()
     for body in bodies:
         try:
-            found = items(body.body)
+            found = items(body.body, ReportInvalid)
         except ReportInvalid as refusal:
             text = body.body[:ITEM_LENGTH_MAX].decode(errors="replace").replace("\0", "")
             reading.quarantined.append(Quarantined(body.id, 0, refusal.metadata["problem"], text))

@@ -1,24 +1,22 @@
 """The RPCs of the sender."""
 
 import asyncio
-import hashlib
-import hmac
 from datetime import UTC
 
+from astronote.sender.v1 import inbound_pb2 as inbound_pb
+from astronote.sender.v1 import inbound_pb2_grpc as inbound_rpc
 from astronote.sender.v1 import sender_pb2 as pb
 from astronote.sender.v1 import sender_pb2_grpc as rpc
 from kit import caller, crash, pages
 from kit.interceptors import Context
 from kit.store import Database
-from services.sender import reports
+from services.sender import listening
 from services.sender.delivery import DLR
-from services.sender.errors import RangeInvalid, WebhookSecretWrong
+from services.sender.errors import InboundInvalid, InboundResolved, RangeInvalid, ReportInvalid
 from services.sender.replay import Replayer
 from services.sender.singles import Singles
 from services.sender.store import SenderStore
-
-SECRET_HEADER = "http-x-webhook-secret"  # noqa: S105 (a name)
-SIGNATURE_HEADER = "http-x-webhook-signature"
+from services.sender.webhooks import Proof, items
 
 
 class Messages(rpc.MessagesServiceServicer):
@@ -51,18 +49,16 @@ class Tallies(rpc.TalliesServiceServicer):
 
 
 class Reports(rpc.ReportsServiceServicer):
-    """`secrets`: any of them proves a callback, alone in a header or as the key of an HMAC-SHA256 of the body."""
-
-    def __init__(self, database: Database, secrets: list[str], received: asyncio.Event, replayer: Replayer) -> None:
-        self._database, self._secrets, self._received = database, [secret.encode() for secret in secrets], received
+    def __init__(self, database: Database, proof: Proof, received: asyncio.Event, replayer: Replayer) -> None:
+        self._database, self._proof, self._received = database, proof, received
         self._replayer = replayer
 
     async def ReceiveDeliveryReports(
         self, request: pb.ReceiveDeliveryReportsRequest, context: Context
     ) -> pb.ReceiveDeliveryReportsResponse:
         body = request.body.data
-        self._check(dict(context.invocation_metadata() or ()), body)
-        count = len(reports.items(body))
+        self._proof.check(dict(context.invocation_metadata() or ()), body)
+        count = len(items(body, ReportInvalid))
         crash.point("report.received")
         async with SenderStore.open_pipeline(self._database) as store:
             await store.keep_webhook(DLR, body)
@@ -85,23 +81,47 @@ class Reports(rpc.ReportsServiceServicer):
         token = pages.token(page, limit, lambda report: f"{report.webhook_id} {report.position}")
         return pb.ListQuarantinedReportsResponse(reports=page, next_page_token=token)
 
-    def _check(self, headers: dict[str, str | bytes], body: bytes) -> None:
-        """Refuses `WebhookSecretWrong`. Every secret is compared, in constant time."""
-        given = _bytes(headers.get(SECRET_HEADER, ""))
-        signature = _bytes(headers.get(SIGNATURE_HEADER, "")).lower()
-        proven = [hmac.compare_digest(given, secret) for secret in self._secrets]
-        if signature:
-            digests = [hmac.new(secret, body, hashlib.sha256).hexdigest().encode() for secret in self._secrets]
-            proven += [hmac.compare_digest(signature, digest) for digest in digests]
-        if not any(proven):
-            raise WebhookSecretWrong
+
+class Inbound(inbound_rpc.InboundServiceServicer):
+    """`posted` and `pending` wake whoever reads what was posted, and obeys what was read."""
+
+    def __init__(self, database: Database, proof: Proof, posted: asyncio.Event, pending: asyncio.Event) -> None:
+        self._database, self._proof, self._posted, self._pending = database, proof, posted, pending
+
+    async def ReceiveInbound(
+        self, request: inbound_pb.ReceiveInboundRequest, context: Context
+    ) -> inbound_pb.ReceiveInboundResponse:
+        body = request.body.data
+        self._proof.check(dict(context.invocation_metadata() or ()), body)
+        count = len(items(body, InboundInvalid))
+        async with SenderStore.open_pipeline(self._database) as store:
+            await store.keep_webhook(listening.KIND, body)
+        self._posted.set()
+        return inbound_pb.ReceiveInboundResponse(received=count)
+
+    async def ListInbound(
+        self, request: inbound_pb.ListInboundRequest, context: Context
+    ) -> inbound_pb.ListInboundResponse:
+        limit, before = pages.size(request.page_size), pages.after(request.page_token, pages.number)
+        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+            page = await store.inbound_page(request, before, limit)
+        token = pages.token(page, limit, lambda text: text.id)
+        return inbound_pb.ListInboundResponse(inbound=page, next_page_token=token)
+
+    async def ResolveInbound(
+        self, request: inbound_pb.ResolveInboundRequest, context: Context
+    ) -> inbound_pb.InboundText:
+        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+            text = await store.lock_inbound(request.id)
+            if text.kind != text.UNCLEAR or (text.state != text.REVIEW and text.opt_out != request.opt_out):
+                raise InboundResolved(id=request.id)
+            if text.state == text.REVIEW:
+                text = await store.resolve_inbound(request.id, opt_out=request.opt_out)
+        self._pending.set()
+        return text
 
 
 def _place(token: str) -> tuple[int, int]:
     """Raises ValueError."""
     webhook_id, position = token.split(" ")
     return pages.number(webhook_id), pages.number(position)
-
-
-def _bytes(value: str | bytes) -> bytes:
-    return value if isinstance(value, bytes) else value.encode()

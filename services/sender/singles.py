@@ -13,7 +13,7 @@ from collections.abc import Callable
 import grpc
 import structlog
 
-from astronote.accounts.v1.accounts_pb2 import GetMerchantRequest
+from astronote.accounts.v1.accounts_pb2 import GetMerchantRequest, Merchant
 from astronote.accounts.v1.accounts_pb2_grpc import MerchantsServiceStub
 from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
 from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
@@ -53,16 +53,15 @@ class Merchants:
     def __init__(self, peer: Peer) -> None:
         self._peer, self._stub = peer, MerchantsServiceStub(peer.channel)
 
-    async def sender_name(self, merchant_id: str) -> str:
-        """Empty where the merchant has none. Refuses `MerchantUnavailable`."""
+    async def profile(self, merchant_id: str) -> Merchant:
+        """Empty where there is no such merchant. Refuses `MerchantUnavailable`."""
         metadata = self._peer.metadata(merchant_id)
         try:
-            merchant = await self._stub.GetMerchant(GetMerchantRequest(), metadata=metadata, timeout=TIMEOUT_SECONDS)
+            return await self._stub.GetMerchant(GetMerchantRequest(), metadata=metadata, timeout=TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.NOT_FOUND:
-                return ""
+                return Merchant()
             raise MerchantUnavailable from error
-        return merchant.sender_name
 
 
 class Singles:
@@ -89,7 +88,7 @@ class Singles:
         async with SenderStore.open(self._database, merchant_id) as store:
             message = await store.recalled(request, Message)
         if message is None:
-            sender_name = request.sender_name or await self._merchants.sender_name(merchant_id)
+            sender_name = request.sender_name or (await self._merchants.profile(merchant_id)).sender_name
             if not sender_name:
                 raise SenderNameMissing(field="sender_name")
             message = await self._keep(merchant_id, sender_name, request)

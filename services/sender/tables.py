@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from astronote.sender.v1.inbound_pb2 import InboundText
 from astronote.sender.v1.sender_pb2 import Message
 from kit.rows import EnumName
 from kit.store import kit_tables
@@ -198,6 +199,54 @@ singles = Table(
     _time("due_time", nullable=False),
     CheckConstraint("state IN ('PREPARED', 'PAID', 'REFUSED')", name="singles_state_check"),
     Index("singles_due_time_idx", "due_time"),
+)
+
+# Numbers that texts come from, and who used them when; to the day.
+sender_numbers = Table(
+    "sender_numbers",
+    metadata,
+    Column("number", Text, primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    _time("use_time", nullable=False, server_default=_NOW),
+)
+
+# What customers texted, whoever it is for.
+arrivals = Table(
+    "arrivals",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("phone", Text, nullable=False),
+    Column("to", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("kind", EnumName(InboundText.Kind), nullable=False),
+    _time("receive_time", nullable=False),
+    # When merchants whom it is for are looked for; none once that is over.
+    _time("look_time"),
+    Index("arrivals_look_time_idx", "look_time", postgresql_where=text("look_time IS NOT NULL")),
+    Index("arrivals_receive_time_idx", "receive_time"),
+)
+
+# An arrival as one merchant sees it, and how far it is obeyed.
+inbound_texts = Table(
+    "inbound_texts",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("to", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("kind", EnumName(InboundText.Kind), nullable=False),
+    Column("state", EnumName(InboundText.State), nullable=False),
+    Column("opt_out", Boolean, nullable=False, server_default=false()),
+    _time("receive_time", nullable=False),
+    _time("finish_time"),
+    # When it is tried next, while it is pending.
+    _time("due_time", nullable=False, server_default=_NOW),
+    Index("inbound_texts_key_key", "key", "merchant_id", unique=True),
+    Index("inbound_texts_merchant_id_id_idx", "merchant_id", "id"),
+    Index("inbound_texts_phone_idx", "merchant_id", "phone", "id"),
+    Index("inbound_texts_due_time_idx", "due_time", postgresql_where=text("state = 'PENDING'")),
 )
 
 # The road to the provider under one traffic account: its breaker.

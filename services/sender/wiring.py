@@ -6,6 +6,7 @@ from astronote.accounts.v1 import accounts_pb2
 from astronote.campaigns.v1 import campaigns_pb2
 from astronote.campaigns.v1.events_pb2 import LinkOpened
 from astronote.contacts.v1 import contacts_pb2
+from astronote.sender.v1 import inbound_pb2_grpc as inbound_rpc
 from astronote.sender.v1 import sender_pb2_grpc as rpc
 from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.wallet.v1 import wallet_pb2
@@ -16,18 +17,22 @@ from services.sender.audit import Recount, WebhookRetention
 from services.sender.consumers import Consumers
 from services.sender.delivery import Applier, Expirer, Settler
 from services.sender.evidence import Detective
+from services.sender.help import Answers
+from services.sender.listening import Listener, Obedience
 from services.sender.providers.mitto import Mitto
 from services.sender.replay import Replayer
-from services.sender.servicer import Messages, Reports, Tallies
+from services.sender.servicer import Inbound, Messages, Reports, Tallies
 from services.sender.settings import Settings
 from services.sender.singles import Merchants, Singles
 from services.sender.submission import Gatekeepers, Submitter
+from services.sender.webhooks import Proof
 
 
 def parts(app: App[Settings]) -> Parts:
     settings, database = app.settings, app.database
     campaigns, contacts, wallet = (app.peer(each.DESCRIPTOR) for each in (campaigns_pb2, contacts_pb2, wallet_pb2))
     received, settle = asyncio.Event(), asyncio.Event()
+    posted, arrived, pending = asyncio.Event(), asyncio.Event(), asyncio.Event()
     mitto = Mitto(
         settings.mitto_api_base,
         settings.mitto_api_key.get_secret_value(),
@@ -42,12 +47,14 @@ def parts(app: App[Settings]) -> Parts:
     unknown_seconds = settings.validity_seconds + settings.unknown_grace_seconds
     applier = Applier(database, unknown_seconds, settings.lookup_after_seconds)
     expirer = Expirer(database, settings.validity_seconds, settings.unknown_grace_seconds)
-    secrets = [part.strip() for part in settings.webhook_secret.get_secret_value().split(",")]
+    proof = Proof([part.strip() for part in settings.webhook_secret.get_secret_value().split(",")])
+    listener = Listener(database, arrived, pending)
     return Parts(
         servicers={
             rpc.add_MessagesServiceServicer_to_server: Messages(database, singles),
             rpc.add_TalliesServiceServicer_to_server: Tallies(database),
-            rpc.add_ReportsServiceServicer_to_server: Reports(database, secrets, received, Replayer(database, applier)),
+            rpc.add_ReportsServiceServicer_to_server: Reports(database, proof, received, Replayer(database, applier)),
+            inbound_rpc.add_InboundServiceServicer_to_server: Inbound(database, proof, posted, pending),
         },
         consumers=[
             Consumer(SendBatch, submitter.on_batch, settings.concurrency, BULK),
@@ -62,6 +69,9 @@ def parts(app: App[Settings]) -> Parts:
             Job("look up", Detective(database, mitto, campaigns, settings).step, 1.0),
             Job("recount", Recount(database).step, settings.recount_interval_seconds),
             Job("drop webhooks", WebhookRetention(database, settings.webhook_retention_seconds).step, 3600.0),
+            Job("read inbound", listener.step, 1.0, posted),
+            Job("show inbound", listener.look_step, 1.0, arrived),
+            Job("obey inbound", Obedience(database, contacts, Answers(merchants, singles)).step, 1.0, pending),
             Job("settle", Settler(database, wallet).step, 1.0, settle),
         ],
         closers=[mitto.close],

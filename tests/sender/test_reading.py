@@ -10,7 +10,7 @@ from services.sender import reports
 from services.sender.errors import ReportInvalid
 from services.sender.providers import Found, LookupFailedError
 from services.sender.providers.mitto import found
-from services.sender.reports import Body
+from services.sender.webhooks import Body, items
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -62,7 +62,7 @@ def test_a_stored_body_that_is_none_is_quarantined_whole() -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"5", b'"a"', b"[1]", b"[]"])
 def test_what_is_no_report_is_refused(body: bytes) -> None:
     with pytest.raises(ReportInvalid):
-        reports.items(body)
+        items(body, ReportInvalid)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ LOCKED`).
 
 from services.sender.store.attempts import AttemptStatements
 from services.sender.store.audit import AuditStatements
+from services.sender.store.inbound import InboundStatements
 from services.sender.store.messages import MessageStatements
 from services.sender.store.reports import ReportStatements
 from services.sender.store.routes import RouteStatements
@@ -20,6 +21,7 @@ class SenderStore(
     ReportStatements,
     WebhookStatements,
     AuditStatements,
+    InboundStatements,
     MessageStatements,
     RouteStatements,
     SingleStatements,

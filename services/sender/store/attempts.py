@@ -13,6 +13,7 @@ from astronote.sender.v1.events_pb2 import BatchFinished
 from kit.rows import AnyRow
 from services.sender import outcomes
 from services.sender.outcomes import Result
+from services.sender.store.inbound import InboundStatements
 from services.sender.store.messages import MessageStatements
 from services.sender.store.tallies import TallyStatements
 from services.sender.tables import attempts, batches
@@ -34,7 +35,7 @@ class Lease:
         return func.now() + text(f"interval '{self.seconds} seconds'")
 
 
-class AttemptStatements(MessageStatements, TallyStatements):
+class AttemptStatements(InboundStatements, MessageStatements, TallyStatements):
     async def take(self, batch: SendBatch, lease: Lease) -> AnyRow | None:
         """The batch as it stands, now ours; none when it is done or another sender has it."""
         row = {
@@ -82,6 +83,8 @@ class AttemptStatements(MessageStatements, TallyStatements):
             "skipped_indexes": [],
         }
         await self.connection.execute(insert(attempts).values(row))
+        if batch.sender_name.startswith("+"):
+            await self.use_number(batch.sender_name, batch.merchant_id)
 
     async def leave_out(self, id: str, indexes: list[int]) -> None:
         """These recipients are not submitted in an attempt. Raises `LeaseLostError` where it was given up."""

@@ -9,8 +9,8 @@ from sqlalchemy import delete, func, insert, select, tuple_, update
 from astronote.sender.v1.sender_pb2 import QuarantinedReport
 from kit import rows
 from kit.store import Store
-from services.sender.reports import Body, Quarantined
 from services.sender.tables import quarantined_reports, webhooks
+from services.sender.webhooks import Body, Quarantined
 
 COLUMNS = (webhooks.c.id, webhooks.c.body, webhooks.c.create_time)
 
