@@ -6,6 +6,7 @@ from base64 import urlsafe_b64decode
 from astronote.accounts.v1 import accounts_pb2
 from astronote.campaigns.v1 import campaigns_pb2_grpc as rpc
 from astronote.campaigns.v1.offers_pb2_grpc import add_OffersServiceServicer_to_server
+from astronote.campaigns.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_to_server
 from astronote.contacts.v1 import contacts_pb2
 from astronote.sender.v1 import sender_pb2
 from astronote.sender.v1.events_pb2 import BatchFinished, CampaignTally
@@ -22,6 +23,7 @@ from services.campaigns.servicers.batches import Batches
 from services.campaigns.servicers.campaigns import Campaigns
 from services.campaigns.servicers.links import Links
 from services.campaigns.servicers.offers import Offers
+from services.campaigns.servicers.privacy import Privacy
 from services.campaigns.servicers.templates import Templates
 from services.campaigns.settings import Settings
 
@@ -48,6 +50,7 @@ def parts(app: App[Settings]) -> Parts:
             rpc.add_BatchesServiceServicer_to_server: Batches(database),
             rpc.add_LinksServiceServicer_to_server: Links(database, contacts, codes),
             add_OffersServiceServicer_to_server: Offers(database, codes),
+            add_PrivacyServiceServicer_to_server: Privacy(database),
         },
         consumers=[
             Consumer(CampaignTally, consumers.on_tally),

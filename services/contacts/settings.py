@@ -10,3 +10,7 @@ class Settings(ServiceSettings):
 
     #: base64url of 32 bytes: the key of the phone hashes. It can't change: suppressions would no longer be found.
     suppression_key: SecretStr
+    #: A text may be in a sender's hands while its person is erased: so much later the others are asked to forget again.
+    erasure_pause_seconds: float = 900
+    #: How long the rejected rows of an import are kept.
+    reject_retention_seconds: float = 30 * 86400

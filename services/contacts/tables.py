@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, JSONB
 from astronote.contacts.v1.audience_pb2 import ActivityCondition, Rule
 from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.contacts_pb2 import Contact, Import, ImportContactsRequest
+from astronote.contacts.v1.privacy_pb2 import Erasure
 from kit.rows import DateText, EnumName, MessageJson
 from kit.store import kit_tables
 
@@ -175,6 +176,23 @@ activities = Table(
     Column("contact_id", Uuid(as_uuid=False), primary_key=True),
     *(Column(name, DateTime(timezone=True)) for name in ACTIVITIES.values()),
     postgresql_with={"fillfactor": 70},
+)
+
+# People who are being forgotten; without their phone once they are.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("contact_id", Uuid(as_uuid=False), primary_key=True),
+    Column("phone", Text, nullable=False),
+    Column("state", EnumName(Erasure.State), nullable=False),
+    # Times that everybody has forgotten the person.
+    Column("rounds", SmallInteger, nullable=False, server_default="0"),
+    # When the next round begins.
+    Column("due_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("finish_time", DateTime(timezone=True)),
+    Index("erasures_due_time_idx", "due_time", postgresql_where=text("state = 'PENDING'::text")),
 )
 
 imports = Table(

@@ -3,10 +3,13 @@
 import asyncio
 
 from astronote.accounts.v1 import accounts_pb2
-from astronote.contacts.v1 import consents_pb2_grpc, lists_pb2_grpc, segments_pb2_grpc
+from astronote.campaigns.v1 import privacy_pb2 as campaigns_privacy
+from astronote.contacts.v1 import consents_pb2_grpc, lists_pb2_grpc, privacy_pb2_grpc, segments_pb2_grpc
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
+from astronote.sender.v1 import privacy_pb2 as sender_privacy
 from kit.app import App, Job, Parts
 from services.contacts.countries import Countries
+from services.contacts.erasing import Erasing, RejectRetention
 from services.contacts.importing import Importing, Sweeping
 from services.contacts.selecting import Selections
 from services.contacts.servicers.audiences import Audiences
@@ -14,6 +17,7 @@ from services.contacts.servicers.consents import Consents
 from services.contacts.servicers.contacts import Contacts
 from services.contacts.servicers.imports import Imports
 from services.contacts.servicers.lists import Lists
+from services.contacts.servicers.privacy import Privacy
 from services.contacts.servicers.segments import Segments
 from services.contacts.settings import Settings
 from services.contacts.suppression import PhoneHash
@@ -25,6 +29,9 @@ def parts(app: App[Settings]) -> Parts:
     selections = Selections(app.database, countries)
     stored = asyncio.Event()
     importing = Importing(app.database, countries, hashed)
+    erased = asyncio.Event()
+    sender, campaigns = app.peer(sender_privacy.DESCRIPTOR), app.peer(campaigns_privacy.DESCRIPTOR)
+    erasing = Erasing(app.database, sender, campaigns, app.settings.erasure_pause_seconds)
     return Parts(
         servicers={
             rpc.add_ContactsServiceServicer_to_server: Contacts(app.database, countries, hashed),
@@ -32,9 +39,12 @@ def parts(app: App[Settings]) -> Parts:
             rpc.add_AudiencesServiceServicer_to_server: Audiences(app.database, selections, hashed),
             lists_pb2_grpc.add_ListsServiceServicer_to_server: Lists(app.database),
             segments_pb2_grpc.add_SegmentsServiceServicer_to_server: Segments(app.database, selections),
+            privacy_pb2_grpc.add_PrivacyServiceServicer_to_server: Privacy(app.database, hashed, sender, erased),
             consents_pb2_grpc.add_ConsentsServiceServicer_to_server: Consents(app.database, hashed),
         },
         jobs=[
+            Job("erasures", erasing.step, 1.0, erased),
+            Job("old rejects", RejectRetention(app.database, app.settings.reject_retention_seconds).step, 3600.0),
             Job("imports", importing.step, 1.0, stored),
             Job("stale uploads", Sweeping(app.database).step, 600.0),
         ],

@@ -59,12 +59,14 @@ class Gatekeepers:
         return answer.verdict
 
     async def refused(self, batch: SendBatch, recipients: Sequence[BatchRecipient]) -> frozenset[str]:
-        """The phones that may no longer be texted. A single text may go to somebody who is no contact."""
-        phones = [recipient.phone for recipient in recipients]
+        """The phones that may no longer be texted. A single text may go to somebody who is no contact; who was erased
+        since the batch was frozen has an empty place in it.
+        """
+        phones = [recipient.phone for recipient in recipients if recipient.phone]
         request = contacts.FilterTextableRequest(phones=phones, allow_strangers=not batch.campaign_id)
         metadata = self._contacts.metadata(batch.merchant_id)
         answer = await self._audiences.FilterTextable(request, metadata=metadata, timeout=ASK_TIMEOUT_SECONDS)
-        return frozenset(answer.refused_phones)
+        return frozenset(["", *answer.refused_phones])
 
 
 class Submitter:

@@ -7,6 +7,7 @@ from astronote.campaigns.v1 import campaigns_pb2
 from astronote.campaigns.v1.events_pb2 import LinkOpened
 from astronote.contacts.v1 import contacts_pb2
 from astronote.sender.v1 import inbound_pb2_grpc as inbound_rpc
+from astronote.sender.v1 import privacy_pb2_grpc
 from astronote.sender.v1 import sender_pb2_grpc as rpc
 from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.wallet.v1 import wallet_pb2
@@ -19,6 +20,7 @@ from services.sender.delivery import Applier, Expirer, Settler
 from services.sender.evidence import Detective
 from services.sender.help import Answers
 from services.sender.listening import Listener, Obedience
+from services.sender.privacy import Privacy
 from services.sender.providers.mitto import Mitto
 from services.sender.replay import Replayer
 from services.sender.servicer import Inbound, Messages, Reports, Tallies
@@ -52,6 +54,7 @@ def parts(app: App[Settings]) -> Parts:
     return Parts(
         servicers={
             rpc.add_MessagesServiceServicer_to_server: Messages(database, singles),
+            privacy_pb2_grpc.add_PrivacyServiceServicer_to_server: Privacy(database),
             rpc.add_TalliesServiceServicer_to_server: Tallies(database),
             rpc.add_ReportsServiceServicer_to_server: Reports(database, proof, received, Replayer(database, applier)),
             inbound_rpc.add_InboundServiceServicer_to_server: Inbound(database, proof, posted, pending),

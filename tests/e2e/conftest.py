@@ -12,6 +12,7 @@ from tests.shop import Oracle, Shop
 def running_mesh() -> Iterator[Mesh]:
     """Small batches, quick sweeps: what takes minutes at night takes seconds here."""
     overrides = {
+        "contacts": {"ERASURE_PAUSE_SECONDS": "1"},
         "campaigns": {"BATCH_SIZE": "250", "REPUBLISH_AFTER_SECONDS": "3", "SILENCE_SECONDS": "3"},
         "sender": {
             "LEASE_SECONDS": "4",

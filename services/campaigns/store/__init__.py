@@ -3,9 +3,17 @@
 from services.campaigns.store.audiences import AudienceStatements
 from services.campaigns.store.batches import BatchStatements
 from services.campaigns.store.campaigns import CampaignStatements
+from services.campaigns.store.privacy import PrivacyStatements
 from services.campaigns.store.responses import ResponseStatements
 from services.campaigns.store.templates import TemplateStatements
 
 
-class CampaignStore(TemplateStatements, CampaignStatements, AudienceStatements, BatchStatements, ResponseStatements):
+class CampaignStore(
+    TemplateStatements,
+    CampaignStatements,
+    AudienceStatements,
+    BatchStatements,
+    PrivacyStatements,
+    ResponseStatements,
+):
     """Every statement, in one transaction."""

@@ -34,7 +34,7 @@ class ResponseStatements(Store):
         )
         row = (await self.connection.execute(query)).one_or_none() if batch_id < BATCH_IDS else None
         recipients = SendBatch.FromString(row.payload).recipients if row else []
-        if row is None or index >= len(recipients):
+        if row is None or index >= len(recipients) or not recipients[index].phone:
             raise LinkNotFound
         return Sent(message_id or 0, row, recipients[index])
 

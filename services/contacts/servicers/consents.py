@@ -35,7 +35,7 @@ class Consents(rpc.ConsentsServiceServicer):
             person = await store.contact(request.contact_id)
             found = await store.consent_page(self._hashed(person.phone), after or 0, limit)
         token = pages.token(found, limit, lambda row: row["number"])
-        return pb.ListConsentsResponse(consents=[_message(row) for row in found], next_page_token=token)
+        return pb.ListConsentsResponse(consents=[message(row) for row in found], next_page_token=token)
 
     async def ExportConsents(self, request: pb.ExportConsentsRequest, context: Context) -> AsyncIterator[HttpBody]:
         async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
@@ -104,7 +104,7 @@ def _line(values: dict[str, Any]) -> bytes:
     return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _message(row: Any) -> pb.Consent:
+def message(row: Any) -> pb.Consent:
     values = {name: row[name] for name in pb.Consent.DESCRIPTOR.fields_by_name}
     values |= {name: values[name].hex() for name in ("wording_hash", "previous_hash", "hash")}
     return pb.Consent(**values)

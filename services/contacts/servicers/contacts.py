@@ -40,7 +40,7 @@ class Contacts(rpc.ContactsServiceServicer):
                 await store.note_consents(grant, [(created.id, values["phone_hash"])])
             elif request.contact.subscription == pb.Contact.UNSUBSCRIBED:
                 # A merchant's own word that this person is not to be texted counts like the person's.
-                await store.withdraw(created.id, created.phone, values["phone_hash"], MERCHANT)
+                await store.withdraw(created.id, values["phone_hash"], MERCHANT)
         return created
 
     async def GetContact(self, request: pb.GetContactRequest, context: Context) -> pb.Contact:
@@ -77,7 +77,7 @@ class Contacts(rpc.ContactsServiceServicer):
             changes = values | {"subscription": wanted} | _search(before, values)
             after = await store.update_contact(before.id, changes)
             if values.get("subscription") == pb.Contact.UNSUBSCRIBED:
-                await store.withdraw(after.id, after.phone, phone_hash, MERCHANT)
+                await store.withdraw(after.id, phone_hash, MERCHANT)
             elif after.subscription == pb.Contact.SUBSCRIBED and (
                 before.subscription != pb.Contact.SUBSCRIBED or before.phone != after.phone
             ):

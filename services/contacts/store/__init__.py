@@ -4,6 +4,7 @@ from services.contacts.store.audiences import AudienceStatements
 from services.contacts.store.contacts import ContactStatements
 from services.contacts.store.imports import ImportStatements
 from services.contacts.store.lists import ListStatements
+from services.contacts.store.privacy import PrivacyStatements
 from services.contacts.store.segments import SegmentStatements
 from services.contacts.store.suppressions import SuppressionStatements
 
@@ -15,5 +16,6 @@ class ContactsStore(
     ListStatements,
     SegmentStatements,
     SuppressionStatements,
+    PrivacyStatements,
 ):
     """Every statement, in one transaction."""

@@ -37,7 +37,7 @@ class SuppressionStatements(ConsentStatements):
         return bool((await self.connection.execute(query)).scalar_one())
 
     async def withdraw(
-        self, contact_id: str | None, phone: str, phone_hash: bytes, source: str, said_time: datetime | None = None
+        self, contact_id: str | None, phone_hash: bytes, source: str, said_time: datetime | None = None
     ) -> bool:
         """Suppresses a phone and tells the ledger and the mesh; false when it was suppressed already.
 
@@ -58,7 +58,7 @@ class SuppressionStatements(ConsentStatements):
         if is_new or (is_new is not None and source != STOP):
             await self.note_consents(Statement(Consent.WITHDRAWN, source), [(contact_id, phone_hash)])
         if is_new:
-            await self.emit(ConsentWithdrawn(merchant_id=self.merchant_id, phone=phone, source=source))
+            await self.emit(ConsentWithdrawn(merchant_id=self.merchant_id, contact_id=contact_id or "", source=source))
         return bool(is_new)
 
     async def lift_stop(self, phone_hash: bytes, said_time: datetime) -> bool:

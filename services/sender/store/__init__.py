@@ -9,6 +9,7 @@ from services.sender.store.attempts import AttemptStatements
 from services.sender.store.audit import AuditStatements
 from services.sender.store.inbound import InboundStatements
 from services.sender.store.messages import MessageStatements
+from services.sender.store.privacy import PrivacyStatements
 from services.sender.store.reports import ReportStatements
 from services.sender.store.routes import RouteStatements
 from services.sender.store.singles import SingleStatements
@@ -23,6 +24,7 @@ class SenderStore(
     AuditStatements,
     InboundStatements,
     MessageStatements,
+    PrivacyStatements,
     RouteStatements,
     SingleStatements,
     TallyStatements,

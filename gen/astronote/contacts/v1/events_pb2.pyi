@@ -14,6 +14,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -25,19 +30,32 @@ class ConsentWithdrawn(_message.Message):
     MERCHANT_ID_FIELD_NUMBER: _builtins.int
     PHONE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
     merchant_id: _builtins.str
-    phone: _builtins.str
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def phone(self) -> _builtins.str:
+        """Never filled: a stream keeps its events for a week, and an erased person's phone must not be among them."""
+
+    @phone.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def phone(self, value: _builtins.str) -> None:
+        """Never filled: a stream keeps its events for a week, and an erased person's phone must not be among them."""
+
     source: _builtins.str
+    contact_id: _builtins.str
+    """Empty where the phone is no contact's."""
     def __init__(
         self,
         *,
         merchant_id: _builtins.str = ...,
         phone: _builtins.str = ...,
         source: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["merchant_id", b"merchant_id", "phone", b"phone", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "merchant_id", b"merchant_id", "phone", b"phone", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

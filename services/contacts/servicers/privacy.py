@@ -1,0 +1,77 @@
+"""The RPCs of privacy: all that is held about a person, and its end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.json_format import MessageToDict
+
+from astronote.contacts.v1 import privacy_pb2 as pb
+from astronote.contacts.v1 import privacy_pb2_grpc as rpc
+from astronote.sender.v1.privacy_pb2 import ExportPersonRequest
+from astronote.sender.v1.privacy_pb2_grpc import PrivacyServiceStub
+from kit import caller
+from kit.channel import Peer
+from kit.interceptors import Context
+from kit.store import Database
+from services.contacts.servicers.consents import message
+from services.contacts.store import ContactsStore
+from services.contacts.suppression import PhoneHash
+
+SOURCE = "erasure"
+CONSENTS_MAX = 10_000
+TIMEOUT_SECONDS = 60.0
+PIECE_BYTES = 256 * 1024
+
+
+class Privacy(rpc.PrivacyServiceServicer):
+    def __init__(self, database: Database, hashed: PhoneHash, sender: Peer, erased: asyncio.Event) -> None:
+        """`erased` wakes the job."""
+        self._database, self._hashed, self._erased = database, hashed, erased
+        self._sender, self._sender_stub = sender, PrivacyServiceStub(sender.channel)
+
+    async def ExportContact(self, request: pb.ExportContactRequest, context: Context) -> AsyncIterator[HttpBody]:
+        merchant_id = caller.merchant_id()
+        async with ContactsStore.open(self._database, merchant_id) as store:
+            person = await store.contact(request.id)
+            phone_hash = self._hashed(person.phone)
+            held = {
+                "contact": _json(person),
+                "lists": [_json(each) for each in await store.lists_of(person.id)],
+                "consents": [_json(message(row)) for row in await store.consent_page(phone_hash, 0, CONSENTS_MAX)],
+                "isSuppressed": await store.suppressed(phone_hash),
+            }
+        piece = bytearray(orjson.dumps(held)[:-1] + b',"messages":[')
+        texts = self._sender_stub.ExportPerson(
+            ExportPersonRequest(phone=person.phone),
+            metadata=self._sender.metadata(merchant_id),
+            timeout=TIMEOUT_SECONDS,
+        )
+        separator = b""
+        async for text in texts:
+            piece += separator + orjson.dumps(_json(text))
+            separator = b","
+            if len(piece) >= PIECE_BYTES:
+                yield HttpBody(content_type="application/json", data=bytes(piece))
+                piece.clear()
+        yield HttpBody(content_type="application/json", data=bytes(piece + b"]}"))
+
+    async def EraseContact(self, request: pb.EraseContactRequest, context: Context) -> pb.Erasure:
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            if erasure := await store.erasure(request.id):
+                return erasure
+            person = await store.lock_contact(request.id)
+            phone_hash = self._hashed(person.phone)
+            await store.delete_contact(person.id)
+            await store.erase_origins(person.id, phone_hash)
+            await store.drop_rejects([*filter(None, (person.email, person.first_name, person.last_name)), person.phone])
+            erasure = await store.begin_erasure(person.id, person.phone)
+            await store.withdraw(person.id, phone_hash, SOURCE)
+        self._erased.set()
+        return erasure
+
+
+def _json(shown: Any) -> dict[str, Any]:
+    return MessageToDict(shown)

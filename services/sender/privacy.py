@@ -1,0 +1,36 @@
+"""The RPCs about one person: what is held, and its end."""
+
+from collections.abc import AsyncIterator
+
+from astronote.sender.v1 import privacy_pb2 as pb
+from astronote.sender.v1 import privacy_pb2_grpc as rpc
+from astronote.sender.v1.sender_pb2 import Message
+from kit import caller
+from kit.interceptors import Context
+from kit.store import Database
+from services.sender.store import SenderStore
+
+WEBHOOKS_A_PIECE = 20_000
+
+
+class Privacy(rpc.PrivacyServiceServicer):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ExportPerson(self, request: pb.ExportPersonRequest, context: Context) -> AsyncIterator[Message]:
+        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+            async for message in store.person_messages(request.phone):
+                yield message
+
+    async def ErasePerson(self, request: pb.ErasePersonRequest, context: Context) -> pb.ErasePersonResponse:
+        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+            message_ids = await store.erase_messages(request.phone)
+            await store.erase_answers(request.phone)
+        # Bodies are no merchant's, and many: a piece a transaction.
+        async with SenderStore.open_pipeline(self._database) as store:
+            ids = await store.webhook_ids()
+        for first in range(ids.start, ids.stop, WEBHOOKS_A_PIECE):
+            async with SenderStore.open_pipeline(self._database) as store:
+                piece = range(first, min(first + WEBHOOKS_A_PIECE, ids.stop))
+                await store.erase_webhooks(request.phone.removeprefix("+"), piece)
+        return pb.ErasePersonResponse(message_ids=message_ids)

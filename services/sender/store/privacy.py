@@ -1,0 +1,63 @@
+"""Statements over what is held about one person.
+
+A row loses the person and stays: tallies are counts of rows, and late reports find theirs by the provider's id.
+"""
+
+from collections.abc import AsyncIterator
+
+from sqlalchemy import func, select, text, update
+
+from astronote.sender.v1.sender_pb2 import Message
+from kit import rows
+from kit.store import Store
+from services.sender.tables import messages, webhooks
+
+SHOWN = rows.columns(Message, messages)
+MESSAGES_MAX = 10_000
+ERASE_ANSWERS = """
+DELETE FROM requests WHERE merchant_id = :merchant_id AND position(convert_to(:phone, 'UTF8') IN answer) > 0
+"""
+# A single text that is not queued any more is not published any more; the row waits for its books to close.
+ERASE_SINGLES = """
+UPDATE singles SET payload = '' FROM messages
+WHERE messages.id = ANY(:message_ids) AND singles.batch_id = messages.id >> 17
+  AND singles.merchant_id = :merchant_id AND messages.state <> 'QUEUED'
+"""
+# What was said in them stands in rows by now; what is not applied yet is, by the next time.
+ERASE_WEBHOOKS = """
+WITH quarantined AS (
+    DELETE FROM quarantined_reports WHERE webhook_id BETWEEN :first AND :last AND position(:digits IN item) > 0
+)
+DELETE FROM webhooks
+WHERE id BETWEEN :first AND :last AND apply_time IS NOT NULL AND position(convert_to(:digits, 'UTF8') IN body) > 0
+"""
+
+
+class PrivacyStatements(Store):
+    async def person_messages(self, phone: str) -> AsyncIterator[Message]:
+        """Newest first, with their texts."""
+        query = select(*SHOWN).where(messages.c.merchant_id == self.merchant_id, messages.c.to == phone)
+        async for row in await self.connection.stream(query.order_by(messages.c.id.desc()).limit(MESSAGES_MAX)):
+            yield rows.message(Message, row)
+
+    async def erase_messages(self, phone: str) -> list[int]:
+        """The ids of those that lost their phone and text."""
+        whose = (messages.c.merchant_id == self.merchant_id, messages.c.to == phone)
+        statement = update(messages).where(*whose).values(to="", text="").returning(messages.c.id)
+        ids = list((await self.connection.execute(statement)).scalars())
+        await self.connection.execute(text(ERASE_SINGLES), {"merchant_id": self.merchant_id, "message_ids": ids})
+        return ids
+
+    async def erase_answers(self, phone: str) -> None:
+        """Forgets what requests were answered, where it shows the phone: they are answered anew."""
+        await self.connection.execute(text(ERASE_ANSWERS), {"merchant_id": self.merchant_id, "phone": phone})
+
+    async def webhook_ids(self) -> range:
+        """From the first to the last of the bodies that are kept."""
+        first, last = (await self.connection.execute(select(func.min(webhooks.c.id), func.max(webhooks.c.id)))).one()
+        return range(first, last + 1) if first else range(0)
+
+    async def erase_webhooks(self, digits: str, ids: range) -> None:
+        """Drops the bodies with these digits in them, whoever's texts they were about."""
+        place = {"first": ids.start, "last": ids.stop - 1}
+        await self.connection.execute(text(ERASE_WEBHOOKS), place | {"digits": digits})
