@@ -1,6 +1,6 @@
 """Settings of campaigns."""
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from kit.config import ServiceSettings
 
@@ -11,9 +11,9 @@ class Settings(ServiceSettings):
     #: What links begin with where the merchant has no address of its own.
     public_base_url: str
     #: Recipients a batch, and so a bulk call at the provider.
-    batch_size: int = 5000
+    batch_size: int = Field(default=5000, gt=0, le=10_000)
     #: Batches of one campaign that may be with the senders at a time.
-    batches_ahead: int = 4
+    batches_ahead: int = Field(default=4, gt=0)
     #: A batch that is not done so long after it was published is published again.
     republish_after_seconds: float = 30
     #: A campaign whose senders were silent for so long is asked after.

@@ -11,12 +11,12 @@ class Settings(ServiceSettings):
     mitto_traffic_account_id: str
     #: Secrets that callbacks may carry, parted by commas: two at once while one is being replaced.
     webhook_secret: SecretStr
-    #: Messages a bulk call; a larger batch is submitted in several.
-    chunk_size: int = 5000
+    #: Messages a bulk call; a larger batch is submitted in several. Contacts answer for up to 10,000 phones at once.
+    chunk_size: int = Field(default=5000, gt=0, le=10_000)
     #: Batches in hand at a time.
-    concurrency: int = 5
+    concurrency: int = Field(default=5, gt=0)
     #: Of these, batches of one merchant.
-    merchant_concurrency: int = 4
+    merchant_concurrency: int = Field(default=4, gt=0)
     #: Single texts in hand at a time, on a lane of their own.
     single_concurrency: int = Field(default=4, gt=1)
     #: A single text that nobody finished is looked after again so much later; longer than a hold takes.
@@ -25,7 +25,7 @@ class Settings(ServiceSettings):
     lease_seconds: float = 45
     provider_timeout_seconds: float = 30
     #: Tries of a batch that the provider is known not to have taken, and the wait after the first; it doubles.
-    tries_max: int = 5
+    tries_max: int = Field(default=5, gt=0)
     retry_seconds: float = 3
     #: The longest wait that is believed of a provider's Retry-After.
     retry_seconds_max: float = 300

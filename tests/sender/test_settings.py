@@ -1,8 +1,9 @@
-"""Settings that would open a door are refused at start."""
+"""Settings that would open a door, or stop the road, are refused at start."""
 
 import pytest
 from pydantic import ValidationError
 
+from services.contacts.servicers.audiences import PHONES_MAX
 from services.sender.settings import Settings
 
 
@@ -10,3 +11,15 @@ from services.sender.settings import Settings
 def test_an_empty_webhook_secret_is_refused(secret: str) -> None:
     with pytest.raises(ValidationError, match="one of the secrets is empty"):
         Settings(webhook_secret=secret)
+
+
+@pytest.mark.parametrize("name", ["chunk_size", "concurrency", "merchant_concurrency", "tries_max", "cautious_size"])
+def test_a_road_without_a_lane_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name}\n  Input should be greater than"):
+        Settings(**{name: 0})
+
+
+def test_a_chunk_is_no_larger_than_contacts_answer_for() -> None:
+    assert Settings.model_fields["chunk_size"].metadata[-1].le == PHONES_MAX
+    with pytest.raises(ValidationError, match="chunk_size\n  Input should be less than"):
+        Settings(chunk_size=PHONES_MAX + 1)

@@ -12,13 +12,15 @@ from services.campaigns.tables import batches, campaigns
 Verdict = ClaimBatchResponse.Verdict
 PUBLISHED = (batches.c.id, batches.c.campaign_id, batches.c.generation, batches.c.payload)
 
+# Campaigns without room are left out before the limit: any number of them may stand still, and none holds up the rest.
 _DISPATCH = text("""
     WITH going AS (
-        SELECT c.id, :ahead - (
-            SELECT count(*) FROM batches b WHERE b.campaign_id = c.id AND b.state IN ('PUBLISHED', 'TAKEN')
-        ) AS room
-        FROM campaigns c
-        WHERE c.state = 'SENDING' AND NOT c.final
+        SELECT c.id, out.room
+        FROM campaigns c CROSS JOIN LATERAL (
+            SELECT :ahead - count(*) AS room FROM batches b
+            WHERE b.campaign_id = c.id AND b.state IN ('PUBLISHED', 'TAKEN')
+        ) out
+        WHERE c.state = 'SENDING' AND NOT c.final AND out.room > 0
           AND EXISTS (SELECT FROM batches b WHERE b.campaign_id = c.id AND b.state = 'READY')
         ORDER BY c.news_time
         LIMIT 50
@@ -26,7 +28,7 @@ _DISPATCH = text("""
     ), due AS (
         SELECT b.id FROM going g CROSS JOIN LATERAL (
             SELECT id FROM batches WHERE campaign_id = g.id AND state = 'READY'
-            ORDER BY number LIMIT greatest(g.room, 0)
+            ORDER BY number LIMIT g.room
         ) b
         LIMIT :limit
     )

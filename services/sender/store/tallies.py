@@ -60,6 +60,7 @@ class TallyStatements(Store):
         waiting = (
             select(settlements.c.key)
             .where(settlements.c.claim_expire_time < func.now())
+            .order_by(settlements.c.claim_expire_time)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
@@ -73,6 +74,6 @@ class TallyStatements(Store):
         await self.connection.execute(delete(settlements).where(settlements.c.key.in_(keys)))
 
     async def return_settlements(self, keys: list[str]) -> None:
-        """The wallet did not take them: they are due again."""
+        """The wallet did not take them: they are due again, after all others."""
         mine = settlements.c.key.in_(keys)
-        await self.connection.execute(update(settlements).where(mine).values(claim_expire_time=text("'epoch'")))
+        await self.connection.execute(update(settlements).where(mine).values(claim_expire_time=func.now()))
