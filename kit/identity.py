@@ -75,7 +75,13 @@ class Identity:
                 audience=self.service,
                 issuer=issuer,
                 # Against the clock that was handed in, below.
-                options={"require": ["exp", "iat", "aud", "iss"], "verify_exp": False, "verify_iat": False},
+                options={
+                    "require": ["exp", "iat", "aud", "iss"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    # One service: what is meant for two could be replayed to the other.
+                    "strict_aud": True,
+                },
             )
             if jwt.get_unverified_header(token).get("typ") != "mesh+jwt":
                 raise AssertionInvalid

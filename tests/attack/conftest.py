@@ -122,8 +122,8 @@ def signing_key(front: Front, merchant: Merchant) -> tuple[str, Ed25519PrivateKe
     return key.kid, signing.opened(key, secret)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _nothing_is_left(front: Front) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def nothing_is_left(front: Front) -> Iterator[None]:
     """After the attacks: no bug in a log, no request still in hand, no file left open, memory within bounds."""
     files, memory_bytes = front.files(), front.memory_bytes()
     yield

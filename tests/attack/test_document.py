@@ -13,7 +13,11 @@ import pytest
 
 from tests.attack.conftest import Front, Merchant
 
-pytestmark = [pytest.mark.xdist_group("attack"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.xdist_group("attack"),
+    pytest.mark.usefixtures("nothing_is_left"),
+    pytest.mark.timeout(240),
+]
 EXAMPLES_MAX = 3
 # One stream that nobody ends, and the end of the session that asks.
 LEFT_OUT = ("WatchCampaign",)

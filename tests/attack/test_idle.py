@@ -10,7 +10,11 @@ import pytest
 
 from tests.attack.conftest import Front, Merchant
 
-pytestmark = [pytest.mark.xdist_group("attack"), pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.xdist_group("attack"),
+    pytest.mark.usefixtures("nothing_is_left"),
+    pytest.mark.timeout(120),
+]
 IDLE = 10_000
 # What both ends need beside the connections.
 OTHER_FILES = 1_000

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.attack.conftest import Front, Merchant
 from tests.attack.routes import MERCHANTS, OPERATORS, Target
 
-pytestmark = pytest.mark.xdist_group("attack")
+pytestmark = [pytest.mark.xdist_group("attack"), pytest.mark.usefixtures("nothing_is_left")]
 
 
 def base64url(raw: bytes) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.attack.conftest import Front, Merchant
 
-pytestmark = pytest.mark.xdist_group("attack")
+pytestmark = [pytest.mark.xdist_group("attack"), pytest.mark.usefixtures("nothing_is_left")]
 HIDDEN = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Hidden: yes\r\n\r\n"
 HEAD = b"POST /v1/auth:login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n"

@@ -81,6 +81,9 @@ def forged() -> dict[str, str]:
         "another service's key": jwt.encode(claims, own, algorithm="EdDSA", headers=typ),
         "an unknown service": jwt.encode(claims | {"iss": "nobody"}, own, algorithm="EdDSA", headers=typ),
         "another type": jwt.encode(claims | {"iss": "wallet"}, own, algorithm="EdDSA", headers={"typ": "at+jwt"}),
+        "for two services": jwt.encode(
+            claims | {"iss": "wallet", "aud": ["contacts", "wallet"]}, own, algorithm="EdDSA", headers=typ
+        ),
         "altered": f"{head}.{raw}.{signature}",
         "from the future": jwt.encode(
             claims | {"iss": "wallet", "iat": now + 60, "exp": now + 120}, own, algorithm="EdDSA", headers=typ
