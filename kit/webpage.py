@@ -48,6 +48,8 @@ def page(language: str, title: str, body: str, style: str = "") -> bytes:
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="robots" content="noindex"><meta name="format-detection" content="telephone=no">'
+        # No icon: otherwise browsers ask for one.
+        '<link rel="icon" href="data:,">'
         f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head><body>{body}</body></html>"
     ).encode()
 

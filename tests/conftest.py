@@ -113,21 +113,27 @@ class TestMesh:
         for name in list(self._running):
             await self.stop(name)
 
-    def _settings(self, name: str) -> dict[str, Any]:
-        database = self.database(name)
+    def mesh_settings(self, name: str) -> dict[str, Any]:
+        """What every process of the mesh needs, a gateway too."""
         mesh = MeshSettings.model_fields
         return {
-            "address": f"127.0.0.1:{self._ports[name]}",
             "mesh_private_key": KEYS[name].private,
             "mesh_public_keys": PUBLIC_KEYS,
-            "database_url": database.url,
-            "pipeline_database_url": database.pipeline_url,
-            "nats_url": self._nats.url,
             **{
                 f"{peer}_address": f"127.0.0.1:{port}"
                 for peer, port in self._ports.items()
                 if f"{peer}_address" in mesh
             },
+        }
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        database = self.database(name)
+        return {
+            **self.mesh_settings(name),
+            "address": f"127.0.0.1:{self._ports[name]}",
+            "database_url": database.url,
+            "pipeline_database_url": database.pipeline_url,
+            "nats_url": self._nats.url,
         }
 
 

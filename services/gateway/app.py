@@ -13,11 +13,11 @@ import structlog
 from prometheus_client import Gauge, Histogram
 from starlette.types import Receive, Scope, Send
 
-from kit import caller
+from kit import caller, webpage
 from kit.boundary import guarded
 from kit.channel import Peer
 from kit.errors import DomainError
-from services.gateway import api_keys, contracts, keys, own, problem, routes
+from services.gateway import api_keys, contracts, error_pages, keys, own, problem, routes
 from services.gateway.authentication import Authentication, Principal
 from services.gateway.clients import Clients, network
 from services.gateway.cors import Cors
@@ -141,6 +141,7 @@ class Gateway:
         exchange = call.exchange
         route, values = self._table.match(exchange.verb, exchange.path)
         call.route, road = str(route), self._roads[route]
+        exchange.shows_page = route.method.answers_page and "text/html" in exchange.headers.get("accept", "")
         road.limits.admit_address(exchange.network)
         call.principal = principal = await self._authentication.principal(
             route.method.role,
@@ -202,4 +203,7 @@ async def _refuse(exchange: Exchange, shown: problem.Shown) -> None:
     """Nothing where an answer has begun: the server then breaks the connection off."""
     if not exchange.status:
         status, content, headers = shown
-        await exchange.answer(status, JSON, problem.text(content), headers)
+        if exchange.shows_page:
+            await exchange.answer(status, webpage.CONTENT_TYPE, error_pages.page(status), headers)
+        else:
+            await exchange.answer(status, JSON, problem.text(content), headers)

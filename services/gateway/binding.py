@@ -128,6 +128,9 @@ class Binding:
         seen: set[Parameter] = set()
         for text, value in pairs:
             leaf, shown = self._by_text.get(text, (None, ""))
+            if leaf is None and self.method.answers_page:
+                # What apps add to the links that people pass on, such as `fbclid`.
+                continue
             if leaf is None:
                 raise ParameterUnknown(field=text[:100])
             if leaf in seen and not leaf.field.is_repeated:

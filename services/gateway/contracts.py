@@ -99,6 +99,11 @@ class Method:
         return bool(self.output.full_name == HTTP_BODY)
 
     @cached_property
+    def answers_page(self) -> bool:
+        """Whether people open it in a browser: then what refuses it is a page as well."""
+        return self.role == "public" and self.answers_file and not self.answers_stream
+
+    @cached_property
     def limits(self) -> options.Limits:
         return self.descriptor.GetOptions().Extensions[options.limits]
 

@@ -46,6 +46,8 @@ class Exchange:
         self.shared: list[Header] = []
         self.takes_cookies = True
         self.status = 0
+        #: Whether what refuses the request is to be a page.
+        self.shows_page = False
         self.is_complete = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
         self._receive, self._send = receive, send
 

@@ -35,6 +35,10 @@ class ContactNotFound(NotFound):
     """There is no such contact."""
 
 
+class LinkNotFound(NotFound):
+    """The link leads nowhere."""
+
+
 class BrokenOff(InvalidArgument):
     """The file has no end."""
 
@@ -186,6 +190,8 @@ class Links(campaigns_rpc.LinksServiceServicer):
 
     async def ShowUnsubscribe(self, request: campaigns.ShowUnsubscribeRequest, context: Any) -> HttpBody:
         self.record.note(request, context)
+        if request.code == MISSING_ID:
+            raise LinkNotFound
         return HttpBody(content_type="text/html; charset=utf-8", data="<p>Αντίο;</p>".encode())
 
     async def Unsubscribe(self, request: campaigns.UnsubscribeRequest, context: Any) -> HttpBody:
