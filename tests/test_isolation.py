@@ -25,7 +25,8 @@ from astronote.campaigns.v1.offers_pb2_grpc import OffersServiceStub
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1 import lists_pb2 as lists
 from astronote.contacts.v1 import segments_pb2 as segments
-from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub, ImportsServiceStub
+from astronote.contacts.v1.audience_pb2 import ActivityCondition
+from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub, ContactsServiceStub, ImportsServiceStub
 from astronote.contacts.v1.lists_pb2_grpc import ListsServiceStub
 from astronote.contacts.v1.segments_pb2_grpc import SegmentsServiceStub
 from astronote.options.v1.options_pb2 import Access, access
@@ -104,7 +105,13 @@ async def populate(mesh: TestMesh) -> Victim:
         if report.state == campaigns.Campaign.COMPLETED and report.counts.accepted == 2:
             break
         await asyncio.sleep(0.05)
-    # Nothing moves by itself from here on: no report will come.
+    # Nothing moves by itself from here on: no report will come, and contacts has heard of the texts.
+    heard = contacts.CountAudienceRequest()
+    heard.audience.rule.activity.kind = ActivityCondition.TEXTED
+    of_victim = {"metadata": book.metadata(merchant_id, "merchant"), "timeout": 20}
+    async with asyncio.timeout(20):
+        while (await AudiencesServiceStub(book.channel).CountAudience(heard, **of_victim)).count != 2:
+            await asyncio.sleep(0.05)
     message = await sent_message(mesh, merchant_id)
     code = message.text.split("/o/")[1].split()[0]
     offer = await OffersServiceStub(shop.channel).GetOffer(offers.GetOfferRequest(code=code), **as_victim)

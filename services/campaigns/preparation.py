@@ -7,6 +7,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 
 import grpc
 import structlog
@@ -45,11 +46,19 @@ class Audiences:
         self._stub = AudiencesServiceStub(peer.channel)
 
     async def pages(
-        self, merchant_id: str, audience: Audience, fields: tuple[str, ...], after_phone: str, page_size: int
+        self,
+        merchant_id: str,
+        audience: Audience,
+        fields: tuple[str, ...],
+        page_size: int,
+        after_phone: str = "",
+        at_time: datetime | None = None,
     ) -> AsyncGenerator[contacts.AudiencePage]:
         request = contacts.StreamAudienceRequest(
             audience=audience, fields=fields, after_phone=after_phone, page_size=page_size
         )
+        if at_time:
+            request.at_time.FromDatetime(at_time)
         call = self._stub.StreamAudience(request, metadata=self._peer.metadata(merchant_id), timeout=3600)
         try:
             pages = aiter(call)
@@ -64,6 +73,7 @@ class Audiences:
             call.cancel()
 
     async def count(self, merchant_id: str, audience: Audience) -> int:
+        """Of what is wrong with an audience contacts says the node; that goes on to whoever asked."""
         request = contacts.CountAudienceRequest(audience=audience)
         answer = await self._stub.CountAudience(request, metadata=self._peer.metadata(merchant_id), timeout=20)
         return answer.count
@@ -110,7 +120,10 @@ class Preparer:
 
     async def _freeze(self, row: AnyRow) -> AnyRow:
         text = compile_text(row.text, row.link_base_url, with_offer=row.offer_link)
-        pages = self._audiences.pages(row.merchant_id, row.audience, text.fields, row.after_phone, self._batch_size)
+        # As the book was asked when the campaign was started: a run that resumes meets the same people.
+        pages = self._audiences.pages(
+            row.merchant_id, row.audience, text.fields, self._batch_size, row.after_phone, row.start_time
+        )
         async with aclosing(pages):
             async for page in pages:
                 await self._store(row, text, page.members)

@@ -4,12 +4,17 @@ import asyncio
 
 from astronote.accounts.v1 import accounts_pb2
 from astronote.campaigns.v1 import privacy_pb2 as campaigns_privacy
+from astronote.campaigns.v1.events_pb2 import LinkOpened, OfferRedeemed
 from astronote.contacts.v1 import consents_pb2_grpc, lists_pb2_grpc, privacy_pb2_grpc, segments_pb2_grpc
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from astronote.sender.v1 import privacy_pb2 as sender_privacy
+from astronote.sender.v1.events_pb2 import MessageOutcomes
 from kit.app import App, Job, Parts
+from kit.bus import Consumer
+from services.contacts.consumers import Consumers
 from services.contacts.countries import Countries
 from services.contacts.erasing import Erasing, RejectRetention
+from services.contacts.folding import Folding
 from services.contacts.importing import Importing, Sweeping
 from services.contacts.selecting import Selections
 from services.contacts.servicers.audiences import Audiences
@@ -32,6 +37,7 @@ def parts(app: App[Settings]) -> Parts:
     erased = asyncio.Event()
     sender, campaigns = app.peer(sender_privacy.DESCRIPTOR), app.peer(campaigns_privacy.DESCRIPTOR)
     erasing = Erasing(app.database, sender, campaigns, app.settings.erasure_pause_seconds)
+    consumers = Consumers(app.database)
     return Parts(
         servicers={
             rpc.add_ContactsServiceServicer_to_server: Contacts(app.database, countries, hashed),
@@ -42,9 +48,15 @@ def parts(app: App[Settings]) -> Parts:
             privacy_pb2_grpc.add_PrivacyServiceServicer_to_server: Privacy(app.database, hashed, sender, erased),
             consents_pb2_grpc.add_ConsentsServiceServicer_to_server: Consents(app.database, hashed),
         },
+        consumers=[
+            Consumer(MessageOutcomes, consumers.on_outcomes),
+            Consumer(LinkOpened, consumers.on_link_opened),
+            Consumer(OfferRedeemed, consumers.on_offer_redeemed),
+        ],
         jobs=[
             Job("erasures", erasing.step, 1.0, erased),
             Job("old rejects", RejectRetention(app.database, app.settings.reject_retention_seconds).step, 3600.0),
+            Job("activity", Folding(app.database).step, 1.0),
             Job("imports", importing.step, 1.0, stored),
             Job("stale uploads", Sweeping(app.database).step, 600.0),
         ],

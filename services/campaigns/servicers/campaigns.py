@@ -28,6 +28,7 @@ class Campaigns(Verbs):
     async def CreateCampaign(self, request: pb.CreateCampaignRequest, context: Context) -> pb.Campaign:
         campaign = request.campaign
         _check(campaign, sorted(WRITABLE))
+        await self._audiences.count(caller.merchant_id(), campaign.audience)
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
@@ -50,6 +51,8 @@ class Campaigns(Verbs):
         campaign = request.campaign
         paths = rows.paths(request.update_mask, campaign, WRITABLE)
         _check(campaign, paths)
+        if "audience" in paths:
+            await self._audiences.count(caller.merchant_id(), campaign.audience)
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
             row = await store.campaign(campaign.id, lock=True)
             states.check(row.state, states.EDITABLE)
@@ -74,7 +77,7 @@ class Campaigns(Verbs):
         merchant = await self._merchants.get(merchant_id)
         base_url = merchant.public_base_url or self._public_base_url
         text, estimate = compile_text(row.text, base_url, with_offer=row.offer_link), pricing.Estimate()
-        async for page in self._audiences.pages(merchant_id, row.audience, text.fields, "", self._page_size):
+        async for page in self._audiences.pages(merchant_id, row.audience, text.fields, self._page_size):
             # As long as every other code: what a quote counts is what is sent.
             codes = [PLACEHOLDER] * len(page.members)
             estimate.add(pricing.recipients(text, page.members, codes), len(page.members))
@@ -104,10 +107,6 @@ def _check(campaign: pb.Campaign, paths: list[str]) -> None:
         raise CampaignInvalid(field="campaign.text", rule="either text or templateId")
     if "text" in paths and campaign.text:
         compile_text(campaign.text, field="campaign.text")
-    if "audience" in paths and not campaign.audience.WhichOneof("selection"):
-        raise CampaignInvalid(field="campaign.audience", rule="says whom it is for, such as {all: true}")
-    if "audience" in paths and campaign.audience.WhichOneof("selection") == "all" and not campaign.audience.all:
-        raise CampaignInvalid(field="campaign.audience.all", rule="is true or left out")
     if "sender_name" in paths and campaign.sender_name and not SENDER_NAME.fullmatch(campaign.sender_name):
         raise CampaignInvalid(field="campaign.sender_name", rule="3 to 11 letters and digits, or E.164")
     if "offer" in paths:

@@ -1,5 +1,6 @@
 """All SQL of contacts."""
 
+from services.contacts.store.activities import ActivityStatements
 from services.contacts.store.audiences import AudienceStatements
 from services.contacts.store.contacts import ContactStatements
 from services.contacts.store.imports import ImportStatements
@@ -11,6 +12,7 @@ from services.contacts.store.suppressions import SuppressionStatements
 
 class ContactsStore(
     ContactStatements,
+    ActivityStatements,
     AudienceStatements,
     ImportStatements,
     ListStatements,

@@ -9,7 +9,8 @@ from sqlalchemy import case, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.sender.v1.batches_pb2 import SendBatch
-from astronote.sender.v1.events_pb2 import BatchFinished
+from astronote.sender.v1.events_pb2 import BatchFinished, MessageOutcomes
+from astronote.sender.v1.sender_pb2 import Message
 from kit.rows import AnyRow
 from services.sender import outcomes
 from services.sender.outcomes import Result
@@ -116,6 +117,7 @@ class AttemptStatements(InboundStatements, MessageStatements, TallyStatements):
         key = f"{attempt.id}:skipped" if state == "UNKNOWN" else attempt.id
         await self.settle(key, batch.merchant_id, batch.hold_id, change)
         await self.advance(batch, attempt.first_index + attempt.recipient_count)
+        await self._say_accepted(attempt, results)
         await self.add_to_tally(batch.merchant_id, batch.campaign_id, change)
 
     async def skip_rest(self, batch: SendBatch, lease: Lease, results: Sequence[Result]) -> None:
@@ -143,7 +145,12 @@ class AttemptStatements(InboundStatements, MessageStatements, TallyStatements):
         await self.connection.execute(done.values(state="ACCEPTED", detail="late", finish_time=func.now()))
         change = await self.resolve_unknown(batch.first_message_id, results)
         await self.settle(attempt.id, batch.merchant_id, batch.hold_id, change)
+        await self._say_accepted(attempt, results)
         await self.add_to_tally(batch.merchant_id, batch.campaign_id, change)
+
+    async def _say_accepted(self, attempt: AnyRow, results: Sequence[Result]) -> None:
+        accepted = b"".join(result.recipient.contact_id for result in results if result.state == Message.ACCEPTED)
+        await self.say_outcomes(attempt.merchant_id, MessageOutcomes.ACCEPTED, attempt.create_time, accepted)
 
     async def release_lease(self, lease: Lease) -> None:
         mine = (batches.c.id == lease.batch_id, batches.c.lease_id == lease.id)

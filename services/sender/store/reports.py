@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select, text, update
 
+from astronote.sender.v1.events_pb2 import MessageOutcomes
 from kit.rows import AnyRow
 from services.sender.outcomes import Change
 from services.sender.reports import RANKS, Applied, Report
@@ -21,7 +22,7 @@ _REPORTED = """
 # A message waits (ACCEPTED) until it is DELIVERED or FAILED; DELIVERED beats FAILED; nothing else ever moves.
 _APPLY = text(f"""
     WITH reported AS ({_REPORTED}), current AS (
-        SELECT m.id, m.provider_message_id, m.merchant_id, m.campaign_id, m.state AS was,
+        SELECT m.id, m.provider_message_id, m.merchant_id, m.campaign_id, m.contact_id, m.state AS was,
                r.state AS becomes, r.time, r.error
         FROM reported r JOIN messages m USING (provider_message_id)
         ORDER BY m.id
@@ -31,13 +32,14 @@ _APPLY = text(f"""
         FROM current c
         WHERE m.id = c.id AND ((c.was = 'ACCEPTED' AND c.becomes <> 'ACCEPTED')
                             OR (c.was = 'FAILED' AND c.becomes = 'DELIVERED'))
-        RETURNING c.merchant_id, c.campaign_id, c.was, c.becomes
+        RETURNING c.merchant_id, c.campaign_id, c.contact_id, c.was, c.becomes, c.time
     )
-    SELECT merchant_id, campaign_id, was, becomes, count(*)::int AS moved, CAST(NULL AS text[]) AS absent
+    SELECT merchant_id, campaign_id, was, becomes, count(*)::int AS moved, max(time) AS time,
+           string_agg(uuid_send(contact_id), CAST('' AS bytea)) AS contact_ids, CAST(NULL AS text[]) AS absent
     FROM changed GROUP BY merchant_id, campaign_id, was, becomes
     UNION ALL
     -- In the same snapshot: a message that is committed a moment later must find its report parked.
-    SELECT NULL, NULL, NULL, NULL, 0, ARRAY(
+    SELECT NULL, NULL, NULL, NULL, 0, NULL, NULL, ARRAY(
         SELECT r.provider_message_id FROM reported r LEFT JOIN current c USING (provider_message_id) WHERE c.id IS NULL
     )
 """)
@@ -124,6 +126,8 @@ class ReportStatements(TallyStatements):
             change = changes[str(row.merchant_id), str(row.campaign_id or "")]
             change.add(row.was.lower(), -row.moved)
             change.add(row.becomes.lower(), row.moved)
+            if row.becomes == "DELIVERED":
+                await self.say_outcomes(row.merchant_id, MessageOutcomes.DELIVERED, row.time, row.contact_ids or b"")
         left = [report for report in reports if report.provider_message_id in absent]
         applied.absent = await self._prove(left, applied, changes)
         for (merchant_id, campaign_id), change in sorted(changes.items(), key=lambda item: item[0]):

@@ -1,11 +1,12 @@
 """Statements over tallies and settlements."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from astronote.sender.v1.events_pb2 import CampaignTally
+from astronote.sender.v1.events_pb2 import CampaignTally, MessageOutcomes
 from kit.rows import AnyRow
 from kit.store import Store
 from services.sender.outcomes import Change
@@ -37,6 +38,15 @@ class TallyStatements(Store):
         values["version"] = row.version + 1
         changed = await self.connection.execute(update(tallies).where(mine).values(values).returning(tallies))
         await self.emit(CampaignTally(**changed.one()._mapping))
+
+    async def say_outcomes(
+        self, merchant_id: str, kind: MessageOutcomes.Kind.ValueType, time: datetime, contact_ids: bytes
+    ) -> None:
+        """Tells contacts what became of texts to them; 16 bytes a contact."""
+        if contact_ids:
+            said = MessageOutcomes(merchant_id=str(merchant_id), kind=kind, contact_ids=contact_ids)
+            said.outcome_time.FromDatetime(time)
+            await self.emit(said)
 
     async def tally(self, campaign_id: str) -> CampaignTally:
         query = select(tallies).where(tallies.c.campaign_id == campaign_id, tallies.c.merchant_id == self.merchant_id)

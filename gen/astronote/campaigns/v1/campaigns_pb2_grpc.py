@@ -405,7 +405,8 @@ class CampaignsServiceServicer:
     def CreateCampaign(self, request, context):
         """Adds a draft. Its text is its own or its template's as it stands now.
 
-        Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`.
+        Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`, and for the audience what
+        `CountAudience` refuses, with the node that is wrong.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -147,7 +147,8 @@ class CampaignsServiceStub:
     CreateCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.CreateCampaignRequest, _campaigns_pb2.Campaign]
     """Adds a draft. Its text is its own or its template's as it stands now.
 
-    Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`.
+    Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`, and for the audience what
+    `CountAudience` refuses, with the node that is wrong.
     """
     GetCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.GetCampaignRequest, _campaigns_pb2.Campaign]
     """Returns one campaign, with its counts. Refuses `CAMPAIGN_NOT_FOUND`."""
@@ -189,7 +190,8 @@ class CampaignsServiceAsyncStub(CampaignsServiceStub):
     CreateCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.CreateCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Adds a draft. Its text is its own or its template's as it stands now.
 
-    Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`.
+    Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`, and for the audience what
+    `CountAudience` refuses, with the node that is wrong.
     """
     GetCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.GetCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Returns one campaign, with its counts. Refuses `CAMPAIGN_NOT_FOUND`."""
@@ -234,7 +236,8 @@ class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
         """Adds a draft. Its text is its own or its template's as it stands now.
 
-        Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`.
+        Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`, and for the audience what
+        `CountAudience` refuses, with the node that is wrong.
         """
 
     @_abc_1.abstractmethod

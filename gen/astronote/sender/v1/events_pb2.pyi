@@ -9,6 +9,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -159,3 +160,54 @@ class InboundReceived(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InboundReceived: _TypeAlias = InboundReceived  # noqa: Y015
+
+@_typing.final
+class MessageOutcomes(_message.Message):
+    """The same became of texts to all of these contacts of a merchant: one event a recorded attempt or round of reports,
+    never one a recipient.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[MessageOutcomes._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: MessageOutcomes._Kind.ValueType  # 0
+        ACCEPTED: MessageOutcomes._Kind.ValueType  # 1
+        """The provider accepted the text."""
+        DELIVERED: MessageOutcomes._Kind.ValueType  # 2
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: MessageOutcomes.Kind.ValueType  # 0
+    ACCEPTED: MessageOutcomes.Kind.ValueType  # 1
+    """The provider accepted the text."""
+    DELIVERED: MessageOutcomes.Kind.ValueType  # 2
+
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    OUTCOME_TIME_FIELD_NUMBER: _builtins.int
+    CONTACT_IDS_FIELD_NUMBER: _builtins.int
+    merchant_id: _builtins.str
+    kind: Global___MessageOutcomes.Kind.ValueType
+    contact_ids: _builtins.bytes
+    """The 16 bytes of each contact's UUID, side by side."""
+    @_builtins.property
+    def outcome_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        merchant_id: _builtins.str = ...,
+        kind: Global___MessageOutcomes.Kind.ValueType = ...,
+        outcome_time: _timestamp_pb2.Timestamp | None = ...,
+        contact_ids: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome_time", b"outcome_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_ids", b"contact_ids", "kind", b"kind", "merchant_id", b"merchant_id", "outcome_time", b"outcome_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageOutcomes: _TypeAlias = MessageOutcomes  # noqa: Y015
