@@ -21,6 +21,7 @@ from services.campaigns.store import CampaignStore
 
 ROUND_SIZE = 20
 RETRY_SECONDS = 1.0
+WAIT_SECONDS = 60.0
 TIMEOUT_SECONDS = 10
 
 
@@ -31,7 +32,7 @@ class Closer:
 
     async def step(self) -> bool:
         async with CampaignStore.open_pipeline(self._database) as store:
-            rows = await store.closable(ROUND_SIZE, RETRY_SECONDS)
+            rows = await store.closable(ROUND_SIZE, RETRY_SECONDS, WAIT_SECONDS)
         closed = await asyncio.gather(*(self._close_hold(row) for row in rows), return_exceptions=True)
         async with CampaignStore.open_pipeline(self._database) as store:
             for row, is_closed in zip(rows, closed, strict=True):

@@ -89,6 +89,7 @@ campaigns = Table(
     # Whoever freezes the audience holds the lease.
     Column("lease_id", Text, nullable=False, server_default=""),
     Column("lease_expire_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    # When somebody looks whether its books can be closed.
     Column("close_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
     UniqueConstraint("number", name="campaigns_number_key"),
     CheckConstraint("credits_held >= 0 AND price >= 0 AND targeted >= 0", name="campaigns_amounts_check"),

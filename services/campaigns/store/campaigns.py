@@ -103,7 +103,8 @@ class CampaignStatements(Store):
             # A final report stays what it was, though a failed text may turn out delivered later.
             ~campaigns.c.final,
         )
-        values = {"tally": tally, "tally_version": tally.version}
+        # Now it may be closable.
+        values = {"tally": tally, "tally_version": tally.version, "close_time": text("'epoch'")}
         await self.connection.execute(update(campaigns).where(*newer).values(values))
         heard = update(campaigns).where(campaigns.c.id == tally.campaign_id).values(news_time=func.now())
         await self.connection.execute(heard)
@@ -119,20 +120,27 @@ class CampaignStatements(Store):
         done = update(campaigns).where(campaigns.c.id == campaign_id, going, campaigns.c.credits_held > 0, ~left)
         await self.connection.execute(done.values(state=Campaign.COMPLETED, finish_time=func.now()))
 
-    async def closable(self, limit: int, retry_seconds: float) -> list[AnyRow]:
-        """Campaigns that have ended and are not final yet, with no batch open; each is looked at now and then."""
+    async def closable(self, limit: int, retry_seconds: float, wait_seconds: float) -> list[AnyRow]:
+        """Campaigns that have ended, with no batch open and nothing left to learn, and that are not final yet. Each
+        comes again after `retry_seconds`. One that still waits for reports is looked at when it has a new tally, and
+        every `wait_seconds`: thousands of them stand before none that can be closed.
+        """
         left = select(batches.c.id).where(batches.c.campaign_id == campaigns.c.id, OPEN).exists()
         due = (
             select(campaigns.c.id)
             .where(~campaigns.c.final, campaigns.c.state.in_(states.ENDED), ~left)
-            .where(campaigns.c.close_time < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, retry_seconds))
+            .where(campaigns.c.close_time < func.now())
             .where(campaigns.c.lease_expire_time < func.now())
             .order_by(campaigns.c.close_time)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
         claimed = update(campaigns).where(campaigns.c.id.in_(due.scalar_subquery()))
-        found = await self.connection.execute(claimed.values(close_time=func.now()).returning(campaigns))
+        again = claimed.values(close_time=_after(retry_seconds)).returning(campaigns)
+        found = (await self.connection.execute(again)).all()
+        waiting = [row.id for row in found if not books.is_settled(row)]
+        later = update(campaigns).where(campaigns.c.id.in_(waiting)).values(close_time=_after(wait_seconds))
+        await self.connection.execute(later)
         return [row for row in found if books.is_settled(row)]
 
     async def finalize(self, id: str) -> None:
@@ -141,6 +149,10 @@ class CampaignStatements(Store):
     def _campaign(self, id: str) -> tuple[Any, ...]:
         mine = (campaigns.c.merchant_id == self.merchant_id,) if self.merchant_id else ()
         return campaigns.c.id == rows.uuid(id, CampaignNotFound), *mine
+
+
+def _after(seconds: float) -> Any:
+    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 def shown(row: AnyRow) -> Campaign:
