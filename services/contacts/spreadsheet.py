@@ -193,10 +193,10 @@ class _Sheet:
     """Writes the rows of a sheet as they are read."""
 
     def __init__(self, book: _Book, out: TextIO) -> None:
-        self._book, self._writer = book, csv.writer(out, lineterminator="\n")
+        self._book, self._writer = book, csv.writer(out)
         self._row: list[str] = []
         self._number = 0
-        self._place = 0
+        self._place = -1
         self._type = self._style = ""
         self._parts: list[str] = []
         self._length = 0
@@ -227,7 +227,7 @@ class _Sheet:
             raise Refused("its rows are out of order" if row <= ROWS_MAX else f"it has more than {ROWS_MAX:,} rows")
         for _ in range(row - self._number - 1):
             self._writer.writerow(())
-        self._number = row
+        self._number, self._place = row, -1
         self._row.clear()
 
     def _take(self, text: str) -> None:
@@ -254,7 +254,7 @@ class _Sheet:
         """From 0; without a reference the cell is the next."""
         letters = reference.rstrip("0123456789")
         if not letters:
-            return self._place + 1 if self._row else 0
+            return self._place + 1
         if letters not in self._places:
             place = 0
             for letter in letters[:4].upper():
