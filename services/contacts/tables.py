@@ -228,6 +228,7 @@ imports = Table(
     Column("sha256", Text, nullable=False, server_default=""),
     Column("encoding", Text, nullable=False, server_default="utf-8"),
     Column("rows", Integer, nullable=False, server_default="0"),
+    Column("list_id", Uuid(as_uuid=False)),
     # The file, as its header says it: the cells, and what they mean. `size_bytes` are those of its rows.
     Column("headers", ARRAY(Text), nullable=False),
     Column("columns", ARRAY(Text), nullable=False),

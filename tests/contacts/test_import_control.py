@@ -98,3 +98,19 @@ async def test_rejects_are_dropped_after_a_month(book: Client):
     await importing.Sweeping(book.mesh.app("contacts").database).step()
     assert await book.rejects(old.id) == []
     assert len(await book.rejects(new.id)) == 1
+
+
+@pytest.mark.parametrize("policy", [pb.ImportContactsRequest.SKIP, pb.ImportContactsRequest.UPDATE])
+async def test_everybody_in_the_file_comes_onto_the_list(book: Client, other: Client, policy: int):
+    there = await book.create("+306900000001")
+    await book.create("+306900000009")
+    made = await book("CreateList", list={"name": "Till"})
+    file = "phone\n+306900000001\n+306900000002\n+306900000002\nbad\n"
+    done = await book.imported(file, list_id=made.id, on_duplicate=policy)
+    assert done.list_id == made.id
+    listed = await book.book(list_id=made.id)
+    assert {person.phone for person in listed} == {"+306900000001", "+306900000002"}
+    assert there.id in {person.id for person in listed}
+    assert (await book.imported(file, list_id=made.id)).skipped == 3
+    assert await reason(other.upload(file, list_id=made.id)) == "LIST_NOT_FOUND"
+    assert await reason(book.upload(file, list_id="x")) == "LIST_NOT_FOUND"

@@ -50,12 +50,7 @@ class Contacts(rpc.ContactsServiceServicer):
     async def ListContacts(self, request: pb.ListContactsRequest, context: Context) -> pb.ListContactsResponse:
         limit = pages.size(request.page_size)
         after = pages.after(request.page_token, pages.uuid)
-        if request.subscription not in pb.Contact.Subscription.values():
-            raise ContactInvalid(field="subscription", problem=fields.INVALID)
-        if search.CONTROL.search(request.tag):
-            raise ContactInvalid(field="tag", problem=fields.INVALID)
-        patterns = search.patterns(request.q) if request.q else []
-        chosen = Filter(patterns, request.subscription, request.tag, request.list_id)
+        chosen = _filter(request)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             if request.list_id:
                 await store.check_list(request.list_id)
@@ -92,9 +87,12 @@ class Contacts(rpc.ContactsServiceServicer):
         return Empty()
 
     async def ExportContacts(self, request: pb.ExportContactsRequest, context: Context) -> AsyncIterator[HttpBody]:
+        chosen = _filter(request)
         async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
+            if request.list_id:
+                await store.list_by_id(request.list_id)
             sheet = export.BookSheet(await store.attribute_names())
-            async for page in store.everybody(EXPORT_PAGE_SIZE):
+            async for page in store.everybody(chosen, EXPORT_PAGE_SIZE):
                 for person in page:
                     sheet.write(person)
                 if sheet.is_piece():
@@ -108,6 +106,16 @@ class Contacts(rpc.ContactsServiceServicer):
             phone = await self._countries.normalized(person.phone, caller.merchant_id())
             values |= {"phone": phone, "phone_hash": self._hashed(phone)}
         return values
+
+
+def _filter(request: pb.ListContactsRequest | pb.ExportContactsRequest) -> Filter:
+    """Refuses `ContactInvalid`."""
+    if request.subscription not in pb.Contact.Subscription.values():
+        raise ContactInvalid(field="subscription", problem=fields.INVALID)
+    if search.CONTROL.search(request.tag):
+        raise ContactInvalid(field="tag", problem=fields.INVALID)
+    patterns = search.patterns(request.q) if request.q else []
+    return Filter(patterns, request.subscription, request.tag, request.list_id)
 
 
 def _search(before: pb.Contact, values: dict[str, Any]) -> dict[str, str]:

@@ -42,6 +42,9 @@ class Imports(rpc.ImportsServiceServicer):
         if first is None:
             raise ImportEmpty(field="body")
         parameters = _parameters(first)
+        if first.list_id:
+            async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+                await store.check_list(first.list_id)
         id, stored = str(uuid.uuid4()), None
         try:
             stored = await self._store(id, parameters, first, request)
@@ -181,7 +184,10 @@ def _parameters(first: pb.ImportContactsRequest) -> dict[str, Any]:
     for field, text in texts.items():
         if len(text) > lengths_max[field] or CONTROL.search(text.replace("\n", " ")):
             raise ImportInvalid(field=field, length_max=lengths_max[field])
-    return texts | {"on_duplicate": first.on_duplicate or pb.ImportContactsRequest.SKIP}
+    return texts | {
+        "on_duplicate": first.on_duplicate or pb.ImportContactsRequest.SKIP,
+        "list_id": first.list_id or None,
+    }
 
 
 def _row(token: str) -> int:

@@ -13,7 +13,6 @@ from astronote.contacts.v1.contacts_pb2 import Contact
 from kit import rows
 from kit.store import Database, Store
 from services.contacts.errors import ContactNotFound, PhoneTaken
-from services.contacts.store.rules import on_lists
 from services.contacts.tables import activities, contacts, list_contacts, metadata
 
 SHOWN = rows.columns(Contact, contacts)
@@ -65,19 +64,9 @@ class ContactStatements(Store):
 
     async def contact_page(self, after: str | None, limit: int, chosen: Filter) -> list[Contact]:
         """In the order of their ids."""
-        # The ids first: what is looked at to find them stands in the index, mostly, and the book is wide.
-        ids = select(contacts.c.id).where(contacts.c.merchant_id == self.merchant_id)
-        ids = ids.where(*(contacts.c.search.like(pattern) for pattern in chosen.patterns))
+        query = self._chosen(chosen).order_by(contacts.c.id).limit(limit)
         if after:
-            ids = ids.where(contacts.c.id > after)
-        if chosen.subscription:
-            ids = ids.where(contacts.c.subscription == chosen.subscription)
-        if chosen.tag:
-            ids = ids.where(contacts.c.tags.contains([chosen.tag]))
-        if chosen.list_id:
-            ids = ids.where(on_lists([chosen.list_id]))
-        page = ids.order_by(contacts.c.id).limit(limit).scalar_subquery()
-        query = self._book().where(contacts.c.id.in_(page)).order_by(contacts.c.id)
+            query = query.where(contacts.c.id > after)
         return [rows.message(Contact, row) for row in await self.connection.execute(query)]
 
     async def update_contact(self, id: str, values: dict[str, Any]) -> Contact:
@@ -105,12 +94,27 @@ class ContactStatements(Store):
         names = select(func.jsonb_object_keys(contacts.c.attributes)).where(contacts.c.merchant_id == self.merchant_id)
         return sorted(set((await self.connection.execute(names.distinct())).scalars()))
 
-    async def everybody(self, page_size: int) -> AsyncIterator[list[Contact]]:
-        """The whole book in the order of the phones, in pages of one cursor."""
-        query = self._book().order_by(contacts.c.phone)
+    async def everybody(self, chosen: Filter, page_size: int) -> AsyncIterator[list[Contact]]:
+        """In the order of the phones, in pages of one cursor."""
+        query = self._chosen(chosen).order_by(contacts.c.phone)
         result = await self.connection.stream(query.execution_options(yield_per=page_size))
         async for page in result.partitions():
             yield [rows.message(Contact, row) for row in page]
+
+    def _chosen(self, chosen: Filter) -> Select[Any]:
+        query = self._book().where(*(contacts.c.search.like(pattern) for pattern in chosen.patterns))
+        if chosen.subscription:
+            query = query.where(contacts.c.subscription == chosen.subscription)
+        if chosen.tag:
+            query = query.where(contacts.c.tags.contains([chosen.tag]))
+        if chosen.list_id:
+            listed = select(list_contacts.c.contact_id).where(
+                list_contacts.c.list_id == chosen.list_id,
+                list_contacts.c.contact_id == contacts.c.id,
+                list_contacts.c.merchant_id == self.merchant_id,
+            )
+            query = query.where(listed.exists())
+        return query
 
     def _book(self) -> Select[Any]:
         return select(*SHOWN).where(contacts.c.merchant_id == self.merchant_id)

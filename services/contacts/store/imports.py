@@ -90,6 +90,20 @@ SELECT (SELECT cast(id AS text) FROM contacts
         WHERE merchant_id = cast(:merchant_id AS uuid) AND contacts.phone = staged.phone), phone_hash
 FROM suppressed JOIN staged USING (phone_hash)
 """
+# Everybody of the page, in the order in which contacts are locked. A list that was removed meanwhile is left alone.
+ENLIST = """
+INSERT INTO list_contacts (list_id, contact_id, merchant_id)
+SELECT lists.id, contacts.id, contacts.merchant_id
+FROM (SELECT id FROM lists WHERE merchant_id = cast(:merchant_id AS uuid) AND id = cast(:list_id AS uuid)
+      FOR KEY SHARE) lists
+CROSS JOIN staged CROSS JOIN LATERAL (
+    SELECT id, merchant_id FROM contacts
+    WHERE merchant_id = cast(:merchant_id AS uuid) AND contacts.phone = staged.phone
+    FOR KEY SHARE
+) contacts
+ORDER BY contacts.id
+ON CONFLICT DO NOTHING
+"""
 
 
 # An import in hand: its row.
@@ -253,6 +267,8 @@ class ImportStatements(Store):
         statement = text(WRITE.format(on_conflict=on_conflict))
         people = (await self.connection.execute(statement, merchant)).all()
         withdrawn = (await self.connection.execute(text(SUPPRESS), merchant)).all() if has_opt_outs else ()
+        if work["list_id"]:
+            await self.connection.execute(text(ENLIST), merchant | {"list_id": work["list_id"]})
         granted = [(id, phone_hash) for id, phone_hash, is_subscribed, _ in people if is_subscribed]
         created = sum(is_new for *_, is_new in people)
         return Written(created, granted, [(id, phone_hash) for id, phone_hash in withdrawn])

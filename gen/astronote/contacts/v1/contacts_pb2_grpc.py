@@ -114,7 +114,11 @@ class ContactsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportContacts(self, request, context):
-        """Writes every contact as CSV, with the columns that the import reads.
+        """Writes the contacts as CSV in UTF-8 with a byte order mark, in the order of the phones, with the columns that the
+        import reads. A cell that a spreadsheet would run as a formula has an apostrophe before it, which the import takes
+        away.
+
+        Refuses `CONTACT_INVALID` (with the field), `LIST_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -385,8 +389,8 @@ class ImportsServiceServicer:
 
         Refuses, with nothing stored, `IMPORT_EMPTY`, `FILE_UNSUPPORTED` (with what it is), `SPREADSHEET_INVALID` (with the
         problem), `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the column), `DUPLICATE_COLUMN`,
-        `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the upload ended without
-        its last piece.
+        `IMPORT_INVALID` (with the parameter), `LIST_NOT_FOUND`, `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the
+        upload ended without its last piece.
         A bad row is rejected by itself and reported by `ListImportRejects`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

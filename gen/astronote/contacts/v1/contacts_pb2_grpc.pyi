@@ -53,7 +53,12 @@ class ContactsServiceStub:
     DeleteContact: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.DeleteContactRequest, _empty_pb2.Empty]
     """Removes a contact. Its opt-out, if it had one, stays. Refuses `CONTACT_NOT_FOUND`."""
     ExportContacts: _grpc.UnaryStreamMultiCallable[_contacts_pb2.ExportContactsRequest, _httpbody_pb2.HttpBody]
-    """Writes every contact as CSV, with the columns that the import reads."""
+    """Writes the contacts as CSV in UTF-8 with a byte order mark, in the order of the phones, with the columns that the
+    import reads. A cell that a spreadsheet would run as a formula has an apostrophe before it, which the import takes
+    away.
+
+    Refuses `CONTACT_INVALID` (with the field), `LIST_NOT_FOUND`.
+    """
 
 @_typing.type_check_only
 class ContactsServiceAsyncStub(ContactsServiceStub):
@@ -78,7 +83,12 @@ class ContactsServiceAsyncStub(ContactsServiceStub):
     DeleteContact: _aio.UnaryUnaryMultiCallable[_contacts_pb2.DeleteContactRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a contact. Its opt-out, if it had one, stays. Refuses `CONTACT_NOT_FOUND`."""
     ExportContacts: _aio.UnaryStreamMultiCallable[_contacts_pb2.ExportContactsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Writes every contact as CSV, with the columns that the import reads."""
+    """Writes the contacts as CSV in UTF-8 with a byte order mark, in the order of the phones, with the columns that the
+    import reads. A cell that a spreadsheet would run as a formula has an apostrophe before it, which the import takes
+    away.
+
+    Refuses `CONTACT_INVALID` (with the field), `LIST_NOT_FOUND`.
+    """
 
 class ContactsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps the contacts of a merchant."""
@@ -136,7 +146,12 @@ class ContactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contacts_pb2.ExportContactsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Writes every contact as CSV, with the columns that the import reads."""
+        """Writes the contacts as CSV in UTF-8 with a byte order mark, in the order of the phones, with the columns that the
+        import reads. A cell that a spreadsheet would run as a formula has an apostrophe before it, which the import takes
+        away.
+
+        Refuses `CONTACT_INVALID` (with the field), `LIST_NOT_FOUND`.
+        """
 
 def add_ContactsServiceServicer_to_server(servicer: ContactsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -158,8 +173,8 @@ class ImportsServiceStub:
 
     Refuses, with nothing stored, `IMPORT_EMPTY`, `FILE_UNSUPPORTED` (with what it is), `SPREADSHEET_INVALID` (with the
     problem), `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the column), `DUPLICATE_COLUMN`,
-    `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the upload ended without
-    its last piece.
+    `IMPORT_INVALID` (with the parameter), `LIST_NOT_FOUND`, `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the
+    upload ended without its last piece.
     A bad row is rejected by itself and reported by `ListImportRejects`.
     """
     GetImport: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.GetImportRequest, _contacts_pb2.Import]
@@ -196,8 +211,8 @@ class ImportsServiceAsyncStub(ImportsServiceStub):
 
     Refuses, with nothing stored, `IMPORT_EMPTY`, `FILE_UNSUPPORTED` (with what it is), `SPREADSHEET_INVALID` (with the
     problem), `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the column), `DUPLICATE_COLUMN`,
-    `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the upload ended without
-    its last piece.
+    `IMPORT_INVALID` (with the parameter), `LIST_NOT_FOUND`, `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the
+    upload ended without its last piece.
     A bad row is rejected by itself and reported by `ListImportRejects`.
     """
     GetImport: _aio.UnaryUnaryMultiCallable[_contacts_pb2.GetImportRequest, _contacts_pb2.Import]  # type: ignore[assignment]
@@ -237,8 +252,8 @@ class ImportsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Refuses, with nothing stored, `IMPORT_EMPTY`, `FILE_UNSUPPORTED` (with what it is), `SPREADSHEET_INVALID` (with the
         problem), `ENCODING_INVALID` (with the row), `HEADER_INVALID` (with the column), `DUPLICATE_COLUMN`,
-        `IMPORT_INVALID` (with the parameter), `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the upload ended without
-        its last piece.
+        `IMPORT_INVALID` (with the parameter), `LIST_NOT_FOUND`, `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the
+        upload ended without its last piece.
         A bad row is rejected by itself and reported by `ListImportRejects`.
         """
 
