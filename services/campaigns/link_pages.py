@@ -72,7 +72,7 @@ def unsubscribed(reader: Reader) -> HttpBody:
 
 
 def offer(reader: Reader, offer: Offer) -> HttpBody:
-    words, title = reader.words, offer.terms.title or reader.words.your_offer
+    words, title = reader.words, offer.terms.title.strip() or reader.words.your_offer
     if offer.state == Offer.REDEEMED:
         time = words.redeemed_at.format(time=reader.time(offer.redeem_time))
         notice = _notice(webpage.DONE, words.redeemed, escape(title), time)

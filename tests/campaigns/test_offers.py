@@ -151,6 +151,17 @@ async def test_views_and_viewers_are_counted_however_many_come_at_once(till: Sho
     assert len(till_codes) == 2
 
 
+async def test_who_leaves_by_the_link_is_counted_once(till: Shop) -> None:
+    campaign_id, (code, _) = await offered(till)
+    peer = await till.mesh.service("campaigns")
+    leave = LinksServiceStub(peer.channel).Unsubscribe
+    public = {"metadata": peer.metadata(role="public"), "timeout": 20}
+    pages = await asyncio.gather(*(leave(pb.UnsubscribeRequest(code=code), **public) for _ in range(4)))
+    assert all("<h1>Έγινε</h1>" in page.data.decode() for page in pages)
+    report = await till.do("GetReport", campaign_id)
+    assert (report.unsubscribes, report.viewers) == (1, 0)
+
+
 async def test_an_offer_is_redeemed_once_whoever_asks_at_the_same_moment(till: Shop) -> None:
     campaign_id, (code, other) = await offered(till)
     till_code = (await look(till, code)).till_code

@@ -451,7 +451,7 @@ class CampaignsServiceServicer:
     def SendCampaign(self, request, context):
         """Sends a draft: freezes its audience, holds its price, dispatches. The answer comes once it is `PREPARING`.
 
-        Refuses `WRONG_STATE`, `NO_RECIPIENTS`, `SENDER_NAME_MISSING`, `SUBSCRIPTION_REQUIRED`, and
+        Refuses `WRONG_STATE`, `NO_RECIPIENTS`, `SENDER_NAME_MISSING`, `SUBSCRIPTION_REQUIRED`, `OFFER_EXPIRED`, and
         `INSUFFICIENT_CREDITS` where even one segment a recipient is too dear; when the exact price turns out to be, the
         campaign ends `FAILED` with that reason, and nothing was sent.
         """

@@ -165,7 +165,7 @@ class CampaignsServiceStub:
     SendCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.SendCampaignRequest, _campaigns_pb2.Campaign]
     """Sends a draft: freezes its audience, holds its price, dispatches. The answer comes once it is `PREPARING`.
 
-    Refuses `WRONG_STATE`, `NO_RECIPIENTS`, `SENDER_NAME_MISSING`, `SUBSCRIPTION_REQUIRED`, and
+    Refuses `WRONG_STATE`, `NO_RECIPIENTS`, `SENDER_NAME_MISSING`, `SUBSCRIPTION_REQUIRED`, `OFFER_EXPIRED`, and
     `INSUFFICIENT_CREDITS` where even one segment a recipient is too dear; when the exact price turns out to be, the
     campaign ends `FAILED` with that reason, and nothing was sent.
     """
@@ -208,7 +208,7 @@ class CampaignsServiceAsyncStub(CampaignsServiceStub):
     SendCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.SendCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Sends a draft: freezes its audience, holds its price, dispatches. The answer comes once it is `PREPARING`.
 
-    Refuses `WRONG_STATE`, `NO_RECIPIENTS`, `SENDER_NAME_MISSING`, `SUBSCRIPTION_REQUIRED`, and
+    Refuses `WRONG_STATE`, `NO_RECIPIENTS`, `SENDER_NAME_MISSING`, `SUBSCRIPTION_REQUIRED`, `OFFER_EXPIRED`, and
     `INSUFFICIENT_CREDITS` where even one segment a recipient is too dear; when the exact price turns out to be, the
     campaign ends `FAILED` with that reason, and nothing was sent.
     """
@@ -290,7 +290,7 @@ class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
         """Sends a draft: freezes its audience, holds its price, dispatches. The answer comes once it is `PREPARING`.
 
-        Refuses `WRONG_STATE`, `NO_RECIPIENTS`, `SENDER_NAME_MISSING`, `SUBSCRIPTION_REQUIRED`, and
+        Refuses `WRONG_STATE`, `NO_RECIPIENTS`, `SENDER_NAME_MISSING`, `SUBSCRIPTION_REQUIRED`, `OFFER_EXPIRED`, and
         `INSUFFICIENT_CREDITS` where even one segment a recipient is too dear; when the exact price turns out to be, the
         campaign ends `FAILED` with that reason, and nothing was sent.
         """
