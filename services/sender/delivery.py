@@ -20,6 +20,8 @@ from services.sender.store import SenderStore
 from services.sender.webhooks import Body
 
 BODIES_A_ROUND = 20
+# Some 10,000 reports. A body is at most 2 MiB.
+BYTES_A_ROUND = 1 << 20
 PARKED_A_ROUND = 5000
 SETTLEMENTS_A_ROUND = 20
 TIMEOUT_SECONDS = 10
@@ -48,7 +50,7 @@ class Applier:
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
-            bodies = await store.take_webhooks(DLR, BODIES_A_ROUND)
+            bodies = _bounded(await store.take_webhooks(DLR, BODIES_A_ROUND))
             if not bodies:
                 return False
             reading, applied = await self.apply(store, bodies)
@@ -58,7 +60,7 @@ class Applier:
 
     async def apply(self, store: SenderStore, bodies: list[Body]) -> tuple[Reading, Applied]:
         """Reads bodies and moves what they report, in the transaction of the store. Again, it changes nothing."""
-        reading, ids = reports.read(bodies), [body.id for body in bodies]
+        reading, ids = await asyncio.to_thread(reports.read, bodies), [body.id for body in bodies]
         await store.quarantine(ids, reading.quarantined)
         applied = await store.apply_reports(list(reading.reports.values()))
         await store.park(applied.absent, self._lookup_after_seconds)
@@ -78,6 +80,16 @@ class Applier:
         ORPHANED.inc(given_up)
         count(Reading(), applied)
         return len(parked) == PARKED_A_ROUND
+
+
+def _bounded(bodies: list[Body]) -> list[Body]:
+    """The first of them, as many as a round may read; the rest stays for the next one."""
+    total = 0
+    for index, body in enumerate(bodies):
+        total += len(body.body)
+        if index and total > BYTES_A_ROUND:
+            return bodies[:index]
+    return bodies
 
 
 def count(reading: Reading, applied: Applied) -> None:

@@ -22,6 +22,8 @@ from services.sender.store import SenderStore
 
 AT_ONCE = 4
 TIMEOUT_SECONDS = 10
+# A name may hold what looks like a link of ours: so many are tried, from the end, where ours is.
+CODES_MAX = 4
 CODE = re.compile(r"/u/([0-9A-Za-z]{11})(?![0-9A-Za-z])")
 # Only the code says whose text it is; the contract wants a merchant all the same.
 NOBODY = str(UUID(int=0))
@@ -58,27 +60,32 @@ class Detective:
         """What came of it: `claimed`, `not ours`, or `again`, where nobody could say."""
         try:
             found = await self._provider.look_up(orphan)
-            id = await self._message_id(found.reference, found.text) if found else None
+            ids = await self._message_ids(found.reference, found.text) if found else []
         except (LookupFailedError, grpc.aio.AioRpcError) as error:
             log.warning("look-up failed", error=str(error)[:200])
             return "again"
         async with SenderStore.open_pipeline(self._database) as store:
-            if found is None or id is None:
+            if found is None or not ids:
                 await store.end_lookups([orphan])
                 return "not ours"
-            # A message that is not recorded yet is looked for again.
-            return "claimed" if await store.claim_orphan(orphan, id, found.text) else "again"
+            for id in ids:
+                if await store.claim_orphan(orphan, id, found.text):
+                    return "claimed"
+        # A message that is not recorded yet is looked for again.
+        return "again"
 
-    async def _message_id(self, reference: str, text: str) -> int | None:
-        """The message of ours that the provider's words mean. Raises `AioRpcError` where nobody answers."""
+    async def _message_ids(self, reference: str, text: str) -> list[int]:
+        """The messages of ours that the provider's words may mean. Raises `AioRpcError` where nobody answers."""
         if (id := message_id(reference)) is not None:
-            return id
-        code = CODE.search(text)
-        if code is None:
-            return None
+            return [id]
+        codes = list(dict.fromkeys(CODE.findall(text)))[-CODES_MAX:]
+        resolved = [await self._resolved(code) for code in reversed(codes)]
+        return [id for id in resolved if id is not None]
+
+    async def _resolved(self, code: str) -> int | None:
         try:
             answer = await self._links.ResolveCode(
-                campaigns.ResolveCodeRequest(code=code[1]),
+                campaigns.ResolveCodeRequest(code=code),
                 metadata=self._campaigns.metadata(NOBODY),
                 timeout=TIMEOUT_SECONDS,
             )

@@ -84,6 +84,11 @@ def read(bodies: Iterable[Body]) -> Reading:
     return reading
 
 
+def is_id(text: str) -> bool:
+    """Whether the provider may call a message so: in an answer and in a report alike, or the two would never meet."""
+    return 0 < len(text) <= ID_LENGTH_MAX and text.isprintable()
+
+
 def message_id(reference: object) -> int | None:
     """Our message's id, where a reference is one."""
     if not isinstance(reference, str) or not (reference.isascii() and reference.isdecimal() and len(reference) < 20):
@@ -97,7 +102,7 @@ def _problem(item: Any) -> str:
     if not isinstance(item, dict):
         return "no object"
     id, status = item.get("messageId"), item.get("deliveryStatus")
-    if not isinstance(id, str) or not 0 < len(id) <= ID_LENGTH_MAX or "\0" in id:
+    if not isinstance(id, str) or not is_id(id):
         return "no message id"
     if not isinstance(status, str):
         return "no status"

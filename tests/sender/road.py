@@ -66,8 +66,8 @@ class Shop:
         metadata = peer.metadata(self.merchant_id, "merchant")
         return await getattr(stub(peer.channel), method)(request, metadata=metadata, timeout=20)
 
-    async def send(self) -> str:
-        draft = campaigns.Campaign(name="Offer", text="Hi {{first_name}}")
+    async def send(self, text: str = "Hi {{first_name}}") -> str:
+        draft = campaigns.Campaign(name="Offer", text=text)
         draft.audience.all = True
         made = await self.call(
             "campaigns", CampaignsServiceStub, "CreateCampaign", campaigns.CreateCampaignRequest(campaign=draft)

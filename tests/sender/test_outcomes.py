@@ -33,6 +33,7 @@ def answer(*ids: str | None) -> bytes:
         (401, b"", NotSent("our key was refused (401)", 30, counts=False)),
         (403, b"", NotSent("our key was refused (403)", 30, counts=False)),
         (200, b'{"messages": [{"messageId": 1}, {"messageId": 2}]}', Unknown("answer for 2 of 2 messages")),
+        (200, answer("a", "b" * 201), Unknown("answer for 2 of 2 messages")),
         (302, b"", Unknown("answer 302")),
         (408, b"", Unknown("answer 408")),
         (500, b"", Unknown("answer 500")),

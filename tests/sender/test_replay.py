@@ -109,6 +109,23 @@ async def test_a_replay_says_what_it_changed_and_changes_nothing_the_second_time
         await store.connection.execute(text("DELETE FROM parked_reports"))
 
 
+async def test_a_round_reads_no_more_than_it_can_hold(database: Database) -> None:
+    padding = "x" * 900_000
+    bodies = [f'[{{"messageId": "large{number}", "deliveryStatus": "?{padding}"}}]'.encode() for number in range(3)]
+    async with SenderStore.open_pipeline(database) as store:
+        for body in [*bodies, b"[{}]", b"[{}]"]:
+            await store.keep_webhook(DLR, body)
+    applier, waiting = Applier(database, 3600, 60), text("SELECT count(*) FROM webhooks WHERE apply_time IS NULL")
+    left = []
+    while await applier.step():
+        async with SenderStore.open_pipeline(database) as store:
+            left.append(await store.connection.scalar(waiting))
+    assert left == [4, 3, 0]
+    async with SenderStore.open_pipeline(database) as store:
+        await store.connection.execute(text("DELETE FROM quarantined_reports"))
+        await store.connection.execute(text("DELETE FROM webhooks"))
+
+
 async def test_an_operator_sees_what_could_not_be_read(database: Database, mesh: TestMesh) -> None:
     items = ", ".join(f'{{"messageId": "m{number}", "deliveryStatus": "Αλλο{number}"}}' for number in range(3))
     start, end = await posted(database, f"[{items}, 7]".encode(), b'{"deliveryStatus": "Delivered"}')

@@ -14,6 +14,7 @@ from prometheus_client import Counter
 from astronote.sender.v1.batches_pb2 import BatchRecipient
 from services.sender.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from services.sender.providers import Found, LookupFailedError
+from services.sender.reports import is_id
 
 ONE = "/api/v1.1/Messages/"
 # Whatever a Retry-After says: the whole account waits for it.
@@ -117,7 +118,7 @@ def _accepted(body: bytes, count: int) -> Outcome:
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return _unreadable("unreadable answer")
     named = [id for id in ids if id is not None]
-    if len(ids) != count or not all(isinstance(id, str) and id.isprintable() for id in named):
+    if len(ids) != count or not all(isinstance(id, str) and is_id(id) for id in named):
         return _unreadable(f"answer for {len(ids)} of {count} messages")
     if len(set(named)) != len(named):
         return _unreadable(f"answer for {count} messages, {len(set(named))} ids")
