@@ -60,6 +60,8 @@ class Database:
             },
             # Without it `rowcount` is -1 after an INSERT, and ON CONFLICT DO NOTHING looks like success.
             "execution_options": {"preserve_rowcount": True},
+            # An error that is logged shows no contact's data.
+            "hide_parameters": True,
             # `_begun` says BEGIN.
             "isolation_level": "AUTOCOMMIT",
         }

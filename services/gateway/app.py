@@ -22,7 +22,7 @@ from services.gateway.authentication import Authentication, Principal
 from services.gateway.clients import Clients, network
 from services.gateway.cors import Cors
 from services.gateway.errors import ClientGone, HostInvalid, VerbNotAllowed
-from services.gateway.exchange import JSON, Exchange, headers_of
+from services.gateway.exchange import JSON, Exchange, Room, headers_of
 from services.gateway.lanes import Service
 from services.gateway.own import Own
 from services.gateway.rates import Guesses, Limits, Turns
@@ -68,6 +68,7 @@ class Gateway:
             Guesses(turns, settings.rate_limit_factor),
         )
         self._clients = Clients(settings.trusted_proxies, settings.forwarded_header)
+        self._room = Room(settings.bodies_bytes_max)
         self._cors = Cors(settings.cors_origins)
         self._own = Own(found, self.peers, settings, self.draining)
 
@@ -100,13 +101,14 @@ class Gateway:
         headers = headers_of(scope)
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        exchange = Exchange(scope, receive, send, request_id, headers)
+        exchange = Exchange(scope, receive, send, request_id, headers, self._room)
         call = Call(exchange)
         IN_HAND.inc()
         try:
             if await guarded("http", self._answer(call)) is not None and not exchange.status:
                 await _refuse(exchange, problem.internal())
         finally:
+            exchange.close()
             IN_HAND.dec()
             call.record(time.perf_counter() - start)
 

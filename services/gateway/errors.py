@@ -181,3 +181,7 @@ class Overloaded(Unavailable):
 
 class TooManyConnections(Unavailable):
     """Too many connections are open; try again."""
+
+
+class TooMuchInHand(Unavailable):
+    """The gateway holds too much in memory; try again."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from starlette.types import Message, Receive, Scope, Send
 
-from services.gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone, ContentEncodingUnsupported
+from services.gateway.errors import BodyTooLarge, BodyTooSlow, ClientGone, ContentEncodingUnsupported, TooMuchInHand
 
 Header = tuple[bytes, bytes]
 JSON = "application/json"
@@ -28,13 +28,31 @@ PAGE_POLICY = (
 NO_STORE = (b"cache-control", b"no-store")
 
 
+class Room:
+    """What the bodies of all requests take up in memory together. Counted as it arrives: a promised length is none."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_left = bytes_max
+
+    def take(self, count: int) -> None:
+        """Refuses `TooMuchInHand`."""
+        if count > self.bytes_left:
+            raise TooMuchInHand(retry_seconds=1)
+        self.bytes_left -= count
+
+    def give_back(self, count: int) -> None:
+        self.bytes_left += count
+
+
 class Exchange:
     """`headers` have lower-case names; one that came twice is joined by commas, so that it can't pass for either.
 
     `network` is whom a limit counts, and `shared` what every answer says of who may read it (`cors.py`).
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, headers: dict[str, str], room: Room
+    ) -> None:
         self.verb: str = scope["method"]
         self.path: bytes = scope["raw_path"]
         self.query: bytes = scope["query_string"]
@@ -49,17 +67,30 @@ class Exchange:
         #: Whether what refuses the request is to be a page.
         self.shows_page = False
         self.is_complete = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
-        self._receive, self._send = receive, send
+        self._receive, self._send, self._room = receive, send, room
+        self._held_bytes = 0
 
     async def body(self, bytes_max: int, seconds: float) -> bytes:
-        """The whole body, which must arrive within the time. Refuses `BodyTooLarge`, `BodyTooSlow`, `ClientGone`."""
+        """The whole body, which must arrive within the time.
+
+        Refuses `BodyTooLarge`, `BodyTooSlow`, `ClientGone`, `TooMuchInHand`.
+        """
         if self.is_complete:
             return b""
         try:
             async with asyncio.timeout(seconds):
-                return b"".join([piece async for piece in self._pieces(bytes_max)])
+                return b"".join([self._held(piece) async for piece in self._pieces(bytes_max)])
         except TimeoutError as error:
             raise BodyTooSlow(seconds=seconds) from error
+
+    def _held(self, piece: bytes) -> bytes:
+        self._room.take(len(piece))
+        self._held_bytes += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """At the end of it."""
+        self._room.give_back(self._held_bytes)
 
     async def pieces(self, bytes_max: int, idle_seconds: float, size: int) -> AsyncIterator[bytes]:
         """The body, re-cut into pieces of `size`. Refuses what `body` refuses, `BodyTooSlow` for each wait."""

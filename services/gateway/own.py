@@ -41,9 +41,14 @@ class Own:
         await exchange.answer(200, JSON, b'{"status":"alive"}')
 
     async def _ready(self, exchange: Exchange) -> None:
-        """503 while a service can't be reached, with its name, and while draining."""
+        """503 while a service can't be reached, with its name, and while draining. `?own` asks for the gateway alone:
+        where Kubernetes asks, a service that is away must not take all gateways with it.
+        """
         if self._draining.is_set():
             raise Draining
+        if exchange.query == b"own":
+            await exchange.answer(200, JSON, b'{"status":"ready"}')
+            return
         # One look for all who ask meanwhile, since each asks every service.
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(health.states(self._peers, self._settings.readiness_seconds))

@@ -138,7 +138,7 @@ def _of_the_gateway(binding: Binding) -> Iterable[type[DomainError]]:
         yield errors.FieldInvalid
     yield errors.VerbNotAllowed
     if binding.body is not None:
-        yield from (errors.BodyTooLarge, errors.BodyTooSlow)
+        yield from (errors.BodyTooLarge, errors.BodyTooSlow, errors.TooMuchInHand, errors.ContentEncodingUnsupported)
         if not binding.takes_file:
             yield from (errors.ContentTypeUnsupported, errors.JsonInvalid, errors.FieldUnknown)
             yield from (errors.FieldRepeated, errors.ChoiceRepeated, errors.NestingTooDeep)

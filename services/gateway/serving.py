@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 from prometheus_client import start_http_server
 
-from kit.app import stop_signal
+from kit.app import freeze, stop_signal
 from services.gateway.app import Gateway
 from services.gateway.protocol import BoundedProtocol
 from services.gateway.settings import Settings
@@ -29,6 +29,7 @@ async def serve(settings: Settings) -> None:
     host, port = settings.metrics_address.rsplit(":", 1)
     start_http_server(int(port), host)
     async with Serving(settings) as serving:
+        freeze()
         structlog.get_logger().info("serving", port=serving.port)
         await stop_signal()
     structlog.get_logger().info("stopped")

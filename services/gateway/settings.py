@@ -67,6 +67,8 @@ class Settings(MeshSettings):
     #: Open connections; one more is answered with 503. Fewer where the process may not open so many files.
     connections_max: int = 15_000
     body_bytes_max: int = 1024 * 1024
+    #: What the bodies of all requests may take up in memory together.
+    bodies_bytes_max: int = 128 * 1024 * 1024
     timeout_seconds: float = 15.0
     #: The longest wait for the next piece of a body.
     body_idle_seconds: float = 30.0

@@ -115,3 +115,31 @@ async def test_streams_stand_in_nobodys_way(http: httpx.AsyncClient, record: Rec
     async with asyncio.timeout(10):
         while (await http.get(WATCH)).status_code == 429:
             await asyncio.sleep(0.01)
+
+
+async def test_bodies_take_up_so_much_memory_and_no_more(
+    service_ports: dict[str, int], record: Record, merchant_id: str
+) -> None:
+    async def slowly(pieces: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
+        while piece := await pieces.get():
+            yield piece
+
+    pieces: asyncio.Queue[bytes] = asyncio.Queue()
+    async with (
+        Serving(settings(service_ports, bodies_bytes_max=300_000)) as serving,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{serving.port}", trust_env=False) as client,
+    ):
+        client.headers.update({"authorization": f"Bearer {token(merchant_id)}", "content-type": "application/json"})
+        holding = asyncio.create_task(client.post("/v1/contacts", content=slowly(pieces)))
+        pieces.put_nowait(b'{"phone": "1", "firstName": "' + b"x" * 200_000)
+        async with asyncio.timeout(10):
+            while serving.gateway._room.bytes_left > 100_000:
+                await asyncio.sleep(0.01)
+        refused = await client.post("/v1/contacts", json={"phone": "2", "firstName": "x" * 150_000})
+        assert (refused.status_code, reason(refused)) == (503, "TOO_MUCH_IN_HAND")
+        assert refused.headers["retry-after"] == "1"
+        assert (await client.post("/v1/contacts", json={"phone": "3"})).status_code == 200
+        pieces.put_nowait(b'"}')
+        pieces.put_nowait(b"")
+        assert (await holding).status_code == 200
+        assert serving.gateway._room.bytes_left == 300_000

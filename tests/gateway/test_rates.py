@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx
 import pytest
 from hypothesis import given
+from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
 from astronote.options.v1.options_pb2 import RateLimit
@@ -49,6 +50,7 @@ def test_a_burst_then_one_after_the_other() -> None:
     assert admitted(turns, bucket, "a", 50) == 10
 
 
+@bounded(deadline=None)
 @given(st.lists(st.floats(0, 30), max_size=80), st.integers(1, 20), st.sampled_from([0.5, 1, 3]))
 def test_no_window_ever_has_more_than_its_burst_and_what_leaked(waits: list[float], count: int, factor: float) -> None:
     clock, times = Clock(), []

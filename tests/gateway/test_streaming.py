@@ -52,8 +52,9 @@ async def test_events_that_fail_on_the_way(http: httpx.AsyncClient, record: Reco
     record.events = [Progress(), RuntimeError("secret"), Progress()]
     answer = await http.get(WATCH)
     assert answer.status_code == 200
-    (_, _), (kind, data) = events(answer.text)
-    assert kind == "error"
+    # On a busy machine a sign of life may stand between them.
+    first, (kind, data) = [event for event in events(answer.text) if event[0]]
+    assert (first[0], kind) == ("message", "error")
     assert data["error"]["status"] == "INTERNAL"
     assert "secret" not in answer.text
 
