@@ -26,8 +26,10 @@ class Privacy(rpc.PrivacyServiceServicer):
         async with SenderStore.open(self._database, caller.merchant_id()) as store:
             message_ids = await store.erase_messages(request.phone)
             await store.erase_answers(request.phone)
-        # Bodies are no merchant's, and many: a piece a transaction.
+            await store.erase_inbound(request.phone)
+        # Arrivals and bodies are no merchant's, and bodies are many: a piece a transaction.
         async with SenderStore.open_pipeline(self._database) as store:
+            await store.erase_arrivals(request.phone)
             ids = await store.webhook_ids()
         for first in range(ids.start, ids.stop, WEBHOOKS_A_PIECE):
             async with SenderStore.open_pipeline(self._database) as store:

@@ -179,8 +179,10 @@ class Submitter:
         """Those of an attempt who may be texted. Asked after its commit, so that whoever opted out before that is left
         out. Raises `LeaseLostError`, and `AioRpcError` where nobody answers.
         """
+        async with SenderStore.open_pipeline(self._database) as store:
+            stopping = await store.stopping(batch.merchant_id)
         try:
-            refused = await self._gatekeepers.refused(batch, [recipient for _, recipient in chunk])
+            refused = stopping | await self._gatekeepers.refused(batch, [recipient for _, recipient in chunk])
         except grpc.aio.AioRpcError:
             async with SenderStore.open_pipeline(self._database) as store:
                 await store.take_back(attempt_id)

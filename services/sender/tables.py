@@ -220,7 +220,7 @@ arrivals = Table(
     Column("text", Text, nullable=False),
     Column("kind", EnumName(InboundText.Kind), nullable=False),
     _time("receive_time", nullable=False),
-    # When merchants whom it is for are looked for; none once that is over.
+    # When merchants whom it is for are looked for: first when it was received; none once that is over.
     _time("look_time"),
     Index("arrivals_look_time_idx", "look_time", postgresql_where=text("look_time IS NOT NULL")),
     Index("arrivals_receive_time_idx", "receive_time"),

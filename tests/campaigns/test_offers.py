@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -225,3 +226,24 @@ def _json(time: datetime) -> str:
     stamp = Timestamp()
     stamp.FromDatetime(time)
     return stamp.ToJsonString()
+
+
+async def test_an_opt_out_that_contacts_did_not_hear_of_is_not_shown_as_done(till: Shop) -> None:
+    campaign = await till.campaign()
+    await till.do("SendCampaign", campaign.id)
+    code = (await sending(till, campaign.id)).recipients[0].text[-11:]
+
+    async def unsubscribe() -> Any:
+        peer = await till.mesh.service("campaigns")
+        stub, request = LinksServiceStub(peer.channel), pb.UnsubscribeRequest(code=code)
+        return await stub.Unsubscribe(request, metadata=peer.metadata(role="public"), timeout=20)
+
+    await till.mesh.stop("contacts")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await unsubscribe()
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert (await till.do("GetReport", campaign.id)).unsubscribes == 0
+    await till.mesh.service("contacts")
+    # The page is still there, and its button works.
+    await unsubscribe()
+    assert (await till.do("GetReport", campaign.id)).unsubscribes == 1

@@ -51,7 +51,7 @@ async def test_a_start_takes_back_a_stop_and_only_once(book: Client):
     assert await ledger(book) == [("GRANTED", "merchant"), ("WITHDRAWN", "STOP"), ("GRANTED", "START")]
 
 
-@pytest.mark.parametrize("source", ["unsubscribe link", "merchant", "review", "stop"])
+@pytest.mark.parametrize("source", ["unsubscribe link", "merchant", "review", "erasure", "stop"])
 @pytest.mark.parametrize("stop_is_first", [True, False])
 async def test_a_start_takes_back_nothing_else(book: Client, source: str, stop_is_first: bool):
     await book.create(PHONE)

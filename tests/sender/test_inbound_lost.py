@@ -11,6 +11,10 @@ from sqlalchemy import text
 
 from astronote.sender.v1.events_pb2 import InboundReceived
 from astronote.sender.v1.inbound_pb2 import InboundText
+from astronote.sender.v1.privacy_pb2 import ErasePersonRequest
+from astronote.sender.v1.privacy_pb2_grpc import PrivacyServiceStub
+from astronote.sender.v1.sender_pb2 import GetMessageRequest, Message, SendMessageRequest
+from astronote.sender.v1.sender_pb2_grpc import MessagesServiceStub
 from deploy.local.mitto import MittoStandIn
 from kit.store import Database
 from services.sender.audit import WebhookRetention
@@ -61,6 +65,33 @@ async def test_what_was_said_while_contacts_was_away_is_obeyed_in_its_order(
     assert await subscribed(shop, shop.phones[0]) == expected
 
 
+async def test_an_opt_out_that_contacts_has_not_heard_of_holds_already(
+    mesh: TestMesh, mitto: MittoStandIn, shop: Shop, database: Database
+) -> None:
+    (customer,) = shop.phones
+    await mesh.stop("contacts")
+    await answers(mesh, said(shop, "STOP"))
+    kept = text("UPDATE inbound_texts SET due_time = 'infinity' WHERE merchant_id = :merchant_id")
+    async with asyncio.timeout(WAIT_SECONDS):
+        held = 0
+        while not held:
+            async with database.pipeline.begin() as connection:
+                held = (await connection.execute(kept, {"merchant_id": shop.merchant_id})).rowcount
+    await mesh.start("contacts")
+    # A round that was under way has put it back by now.
+    await asyncio.sleep(1)
+    async with database.pipeline.begin() as connection:
+        await connection.execute(kept, {"merchant_id": shop.merchant_id})
+    assert [each.state for each in await listed(shop)] == [InboundText.PENDING]
+    request = SendMessageRequest(to=customer, text="Hi")
+    message = await shop.call("sender", MessagesServiceStub, "SendMessage", request)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while message.state == Message.QUEUED:
+            await asyncio.sleep(0.05)
+            message = await shop.call("sender", MessagesServiceStub, "GetMessage", GetMessageRequest(id=message.id))
+    assert (message.state, message.error, mitto.accepted(customer)) == (Message.SKIPPED, "opted_out", [])
+
+
 async def test_a_sender_that_stops_after_the_202_obeys_when_it_is_back(mesh: TestMesh, shop: Shop) -> None:
     await answers(mesh, said(shop, "STOP"))
     settings = mesh.app("sender").settings
@@ -84,9 +115,8 @@ async def test_a_repeat_is_one_text_and_one_event(mesh: TestMesh, shop: Shop, da
             event = InboundReceived.FromString((await subscription.next_msg(timeout=5)).data)
             events += [event] if event.merchant_id == shop.merchant_id else []
     await subscription.unsubscribe()
-    assert [(event.inbound_id, event.phone) for event in events] == [
-        (each.id, shop.phones[0]) for each in (thanks, stop)
-    ]
+    assert [event.inbound_id for event in events] == [thanks.id, stop.id]
+    assert [event.receive_time for event in events] == [thanks.receive_time, stop.receive_time]
 
 
 async def test_a_stop_that_is_repeated_after_a_start_is_obeyed_again(mesh: TestMesh, shop: Shop) -> None:
@@ -160,6 +190,24 @@ async def test_what_names_no_phone_stands_in_quarantine(mesh: TestMesh, shop: Sh
     async with database.pipeline.begin() as connection:
         assert list((await connection.execute(kept)).scalars()) == ["no phone"]
         await connection.execute(text("DELETE FROM quarantined_reports"))
+
+
+async def test_an_erased_persons_texts_are_forgotten_and_nobody_elses(
+    mesh: TestMesh, shop: Shop, database: Database
+) -> None:
+    (customer,) = shop.phones
+    other = await Shop.opened(mesh, 0)
+    await sent(mesh, other, customer, "Other")
+    await answers(mesh, said(shop, "Kanarina"))
+    for each in (shop, other):
+        await heard(each)
+    peer = await mesh.service("sender", caller="contacts")
+    request = ErasePersonRequest(phone=customer)
+    await PrivacyServiceStub(peer.channel).ErasePerson(request, metadata=peer.metadata(shop.merchant_id), timeout=20)
+    assert (await listed(shop), len(await listed(other))) == ([], 1)
+    async with database.pipeline.connect() as connection:
+        left = text("SELECT count(*) FROM arrivals WHERE phone = :phone")
+        assert await connection.scalar(left, {"phone": customer}) == 0
 
 
 async def test_arrivals_are_dropped_when_they_are_old_and_what_was_shown_stays(

@@ -60,7 +60,7 @@ class InboundStatements(Store):
 
     async def keep_arrivals(self, found: Iterable[Arrival]) -> None:
         """A repeat changes nothing, but that a STOP is obeyed once more: a START may have come between the two."""
-        kept = insert(arrivals).values([asdict(arrival) | {"look_time": func.now()} for arrival in found])
+        kept = insert(arrivals).values([asdict(arrival) | {"look_time": arrival.receive_time} for arrival in found])
         again = {name: kept.excluded[name] for name in ("receive_time", "look_time")}
         is_stop = arrivals.c.kind == InboundText.STOP
         await self.connection.execute(kept.on_conflict_do_update(index_elements=["key"], set_=again, where=is_stop))
@@ -102,7 +102,7 @@ class InboundStatements(Store):
         found = (await self.connection.execute(added.returning(inbound_texts.c.id, is_new))).one_or_none()
         if found is None or not found.is_new:
             return False
-        event = InboundReceived(inbound_id=found.id, merchant_id=merchant_id, phone=arrival.phone, kind=arrival.kind)
+        event = InboundReceived(inbound_id=found.id, merchant_id=merchant_id, kind=arrival.kind)
         event.receive_time.FromDatetime(arrival.receive_time)
         await self.emit(event)
         return True
@@ -110,6 +110,12 @@ class InboundStatements(Store):
     async def take_pending(self, limit: int, seconds: float) -> list[AnyRow]:
         """Texts that are to be obeyed; nobody else takes them for so many seconds."""
         return list((await self.connection.execute(_TAKE, {"limit": limit, "seconds": seconds})).all())
+
+    async def stopping(self, merchant_id: str) -> frozenset[str]:
+        """Phones whose opt-out contacts has not heard of yet. To be read before contacts is asked."""
+        is_stop = (inbound_texts.c.kind == InboundText.STOP) | inbound_texts.c.opt_out
+        waiting = (inbound_texts.c.merchant_id == merchant_id, inbound_texts.c.state == InboundText.PENDING, is_stop)
+        return frozenset((await self.connection.execute(select(inbound_texts.c.phone).where(*waiting))).scalars())
 
     async def put_back(self, ids: Sequence[int], seconds: float) -> None:
         """They are tried again after so many seconds."""

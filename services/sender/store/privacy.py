@@ -5,12 +5,12 @@ A row loses the person and stays: tallies are counts of rows, and late reports f
 
 from collections.abc import AsyncIterator
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from astronote.sender.v1.sender_pb2 import Message
 from kit import rows
 from kit.store import Store
-from services.sender.tables import messages, webhooks
+from services.sender.tables import arrivals, inbound_texts, messages, webhooks
 
 SHOWN = rows.columns(Message, messages)
 MESSAGES_MAX = 10_000
@@ -51,6 +51,16 @@ class PrivacyStatements(Store):
     async def erase_answers(self, phone: str) -> None:
         """Forgets what requests were answered, where it shows the phone: they are answered anew."""
         await self.connection.execute(text(ERASE_ANSWERS), {"merchant_id": self.merchant_id, "phone": phone})
+
+    async def erase_inbound(self, phone: str) -> None:
+        """Drops what the person texted to the merchant."""
+        whose = (inbound_texts.c.merchant_id == self.merchant_id, inbound_texts.c.phone == phone)
+        await self.connection.execute(delete(inbound_texts).where(*whose))
+
+    async def erase_arrivals(self, phone: str) -> None:
+        """Drops what was shown by now to the merchants whom it is for; the rest is, by the next time."""
+        is_shown = arrivals.c.look_time.is_(None) | (arrivals.c.look_time > arrivals.c.receive_time)
+        await self.connection.execute(delete(arrivals).where(arrivals.c.phone == phone, is_shown))
 
     async def webhook_ids(self) -> range:
         """From the first to the last of the bodies that are kept."""

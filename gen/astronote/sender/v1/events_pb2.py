@@ -26,7 +26,7 @@ from astronote.sender.v1 import inbound_pb2 as astronote_dot_sender_dot_v1_dot_i
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astronote/sender/v1/events.proto\x12\x13\x61stronote.sender.v1\x1a!astronote/sender/v1/inbound.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n\rCampaignTally\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x05\x12\x11\n\tdelivered\x18\x05 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x05\x12\x10\n\x08rejected\x18\x07 \x01(\x05\x12\x0f\n\x07\x65xpired\x18\x08 \x01(\x05\x12\x0f\n\x07unknown\x18\t \x01(\x05\x12@\n\x07skipped\x18\n \x03(\x0b\x32/.astronote.sender.v1.CampaignTally.SkippedEntry\x12\x18\n\x10\x63redits_captured\x18\x0b \x01(\x05\x12\x18\n\x10\x63redits_released\x18\x0c \x01(\x05\x1a.\n\x0cSkippedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"K\n\rBatchFinished\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x03 \x01(\t\"\xb0\x01\n\x0fInboundReceived\x12\x12\n\ninbound_id\x18\x01 \x01(\x03\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\r\n\x05phone\x18\x03 \x01(\t\x12\x33\n\x04kind\x18\x04 \x01(\x0e\x32%.astronote.sender.v1.InboundText.Kind\x12\x30\n\x0creceive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe1\x01\n\x0fMessageOutcomes\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x37\n\x04kind\x18\x02 \x01(\x0e\x32).astronote.sender.v1.MessageOutcomes.Kind\x12\x30\n\x0coutcome_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ontact_ids\x18\x04 \x01(\x0c\"9\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10\x01\x12\r\n\tDELIVERED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astronote/sender/v1/events.proto\x12\x13\x61stronote.sender.v1\x1a!astronote/sender/v1/inbound.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n\rCampaignTally\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x05\x12\x11\n\tdelivered\x18\x05 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x05\x12\x10\n\x08rejected\x18\x07 \x01(\x05\x12\x0f\n\x07\x65xpired\x18\x08 \x01(\x05\x12\x0f\n\x07unknown\x18\t \x01(\x05\x12@\n\x07skipped\x18\n \x03(\x0b\x32/.astronote.sender.v1.CampaignTally.SkippedEntry\x12\x18\n\x10\x63redits_captured\x18\x0b \x01(\x05\x12\x18\n\x10\x63redits_released\x18\x0c \x01(\x05\x1a.\n\x0cSkippedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"K\n\rBatchFinished\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x03 \x01(\t\"\xae\x01\n\x0fInboundReceived\x12\x12\n\ninbound_id\x18\x01 \x01(\x03\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\x33\n\x04kind\x18\x04 \x01(\x0e\x32%.astronote.sender.v1.InboundText.Kind\x12\x30\n\x0creceive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampJ\x04\x08\x03\x10\x04R\x05phone\"\xe1\x01\n\x0fMessageOutcomes\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x37\n\x04kind\x18\x02 \x01(\x0e\x32).astronote.sender.v1.MessageOutcomes.Kind\x12\x30\n\x0coutcome_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ontact_ids\x18\x04 \x01(\x0c\"9\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41\x43\x43\x45PTED\x10\x01\x12\r\n\tDELIVERED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,9 +42,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHFINISHED']._serialized_start=473
   _globals['_BATCHFINISHED']._serialized_end=548
   _globals['_INBOUNDRECEIVED']._serialized_start=551
-  _globals['_INBOUNDRECEIVED']._serialized_end=727
-  _globals['_MESSAGEOUTCOMES']._serialized_start=730
-  _globals['_MESSAGEOUTCOMES']._serialized_end=955
-  _globals['_MESSAGEOUTCOMES_KIND']._serialized_start=898
-  _globals['_MESSAGEOUTCOMES_KIND']._serialized_end=955
+  _globals['_INBOUNDRECEIVED']._serialized_end=725
+  _globals['_MESSAGEOUTCOMES']._serialized_start=728
+  _globals['_MESSAGEOUTCOMES']._serialized_end=953
+  _globals['_MESSAGEOUTCOMES_KIND']._serialized_start=896
+  _globals['_MESSAGEOUTCOMES_KIND']._serialized_end=953
 # @@protoc_insertion_point(module_scope)

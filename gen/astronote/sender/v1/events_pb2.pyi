@@ -128,19 +128,18 @@ Global___BatchFinished: _TypeAlias = BatchFinished  # noqa: Y015
 
 @_typing.final
 class InboundReceived(_message.Message):
-    """A customer answered a merchant. What the text asks for, the sender sees to."""
+    """A customer answered a merchant. What the text asks for, the sender sees to. It names no phone: a stream keeps its
+    events for a week, and an erased person's must not be among them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INBOUND_ID_FIELD_NUMBER: _builtins.int
     MERCHANT_ID_FIELD_NUMBER: _builtins.int
-    PHONE_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     RECEIVE_TIME_FIELD_NUMBER: _builtins.int
     inbound_id: _builtins.int
     merchant_id: _builtins.str
-    phone: _builtins.str
-    """E.164."""
     kind: _inbound_pb2.InboundText.Kind.ValueType
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -149,13 +148,12 @@ class InboundReceived(_message.Message):
         *,
         inbound_id: _builtins.int = ...,
         merchant_id: _builtins.str = ...,
-        phone: _builtins.str = ...,
         kind: _inbound_pb2.InboundText.Kind.ValueType = ...,
         receive_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inbound_id", b"inbound_id", "kind", b"kind", "merchant_id", b"merchant_id", "phone", b"phone", "receive_time", b"receive_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inbound_id", b"inbound_id", "kind", b"kind", "merchant_id", b"merchant_id", "receive_time", b"receive_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
