@@ -11,6 +11,8 @@ TITLE_CHARACTERS_MAX = 80
 TEXT_CHARACTERS_MAX = 600
 # Figures alone: a cashier types them on any keypad, in whatever alphabet the keyboard is set to.
 TILL_CODE_DIGITS = 9
+# The year 9999: what comes after it in some time zone is no date any more.
+EXPIRE_SECONDS_MAX = 253_370_764_800
 # A code that the merchant has given out already is drawn again.
 DRAWS_MAX = 20
 
@@ -20,6 +22,8 @@ def check(terms: OfferTerms) -> None:
     for name, characters_max in (("title", TITLE_CHARACTERS_MAX), ("text", TEXT_CHARACTERS_MAX)):
         if len(getattr(terms, name)) > characters_max:
             raise CampaignInvalid(field=f"campaign.offer.{name}", characters_max=characters_max)
+    if not 0 <= terms.expire_time.seconds < EXPIRE_SECONDS_MAX:
+        raise CampaignInvalid(field="campaign.offer.expire_time", rule="from 1970 to 9998; or left out")
 
 
 def check_open(terms: OfferTerms | None, now: datetime) -> None:

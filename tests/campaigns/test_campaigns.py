@@ -87,7 +87,7 @@ async def test_lists_go_by_pages(shop: Shop) -> None:
         ({"text": "{{attributes.}}"}, "TEXT_INVALID", "campaign.text"),
         ({"sender_name": "ab"}, "CAMPAIGN_INVALID", "campaign.sender_name"),
         ({"sender_name": "Twelve chars"}, "CAMPAIGN_INVALID", "campaign.sender_name"),
-        ({"audience": {"all": False}}, "CAMPAIGN_INVALID", "campaign.audience.all"),
+        ({"audience": {"all": False}}, "AUDIENCE_INVALID", "audience"),
     ],
 )
 async def test_a_wrong_campaign_is_refused(shop: Shop, fields: dict[str, Any], reason: str, field: str) -> None:

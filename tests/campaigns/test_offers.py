@@ -20,6 +20,7 @@ from tests.campaigns.shop import Shop, refusal, registered, sending
 from tests.conftest import TestMesh
 
 PHONES = ["+306911111111", "+306911111112"]
+EXPIRE_TIME = "campaign.offer.expire_time"
 TERMS = OfferTerms(title="-20% <b>", text="Coffee\nonly & tea")
 
 
@@ -83,6 +84,8 @@ async def test_a_quote_counts_the_offers_link_to_the_credit(till: Shop) -> None:
     [
         ({"offer": OfferTerms(title="a" * 81)}, "CAMPAIGN_INVALID", "campaign.offer.title"),
         ({"offer": OfferTerms(text="a" * 601)}, "CAMPAIGN_INVALID", "campaign.offer.text"),
+        ({"offer": OfferTerms(expire_time=Timestamp(seconds=253_402_300_799))}, "CAMPAIGN_INVALID", EXPIRE_TIME),
+        ({"offer": OfferTerms(expire_time=Timestamp(seconds=10**15))}, "CAMPAIGN_INVALID", EXPIRE_TIME),
         ({"text": "See {{offer_link}}"}, "TEXT_INVALID", "campaign.text"),
     ],
 )
