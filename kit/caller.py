@@ -22,6 +22,7 @@ class Caller:
 _current: ContextVar[Caller] = ContextVar("caller")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _client_address: ContextVar[str] = ContextVar("client_address", default="")
+_client_agent: ContextVar[str] = ContextVar("client_agent", default="")
 
 
 def current() -> Caller:
@@ -43,7 +44,13 @@ def client_address() -> str:
     return _client_address.get()
 
 
-def enter(caller: Caller, request_id: str, client_address: str = "") -> None:
+def client_agent() -> str:
+    """The `User-Agent` that the gateway was asked with."""
+    return _client_agent.get()
+
+
+def enter(caller: Caller, request_id: str, client_address: str = "", client_agent: str = "") -> None:
     _current.set(caller)
     _request_id.set(request_id)
     _client_address.set(client_address)
+    _client_agent.set(client_agent)

@@ -12,6 +12,8 @@ from kit.identity import HEADER, Identity
 REQUEST_ID_HEADER = "x-request-id"
 # Where the gateway was asked from; believed of the gateway only.
 CLIENT_ADDRESS_HEADER = "x-client-address"
+# The browser or program that asked the gateway, as it calls itself.
+CLIENT_AGENT_HEADER = "x-client-agent"
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 
 Metadata = tuple[tuple[str, str], ...]

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kit import access, caller, validation
-from kit.channel import CLIENT_ADDRESS_HEADER, REQUEST_ID_HEADER
+from kit.channel import CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, REQUEST_ID_HEADER
 from kit.errors import DomainError, Unavailable
 from kit.identity import HEADER, Identity
 
@@ -120,8 +120,9 @@ class Boundary(grpc.aio.ServerInterceptor):
     def _admit(self, rule: access.Rule, context: Context) -> None:
         metadata = dict(context.invocation_metadata() or ())
         who = self._identity.verify(str(metadata.get(HEADER, "")))
-        address = str(metadata.get(CLIENT_ADDRESS_HEADER, "")) if who.service == access.GATEWAY else ""
-        caller.enter(who, str(metadata.get(REQUEST_ID_HEADER) or uuid.uuid4()), address)
+        asked = metadata if who.service == access.GATEWAY else {}
+        client = [str(asked.get(header, "")) for header in (CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER)]
+        caller.enter(who, str(metadata.get(REQUEST_ID_HEADER) or uuid.uuid4()), *client)
         access.check(rule, who)
 
 

@@ -28,7 +28,7 @@ PUBLIC_KEYS = {name: pair.public for name, pair in KEYS.items()}
 # What the services need beyond the mesh's own settings; a test may override a part of it.
 SETTINGS: dict[str, dict[str, Any]] = {
     "accounts": {"signing_key_encryption_key": "A" * 43},
-    "contacts": {"suppression_key": "A" * 43},
+    "contacts": {"suppression_key": "A" * 43, "public_base_url": "http://shop.test"},
     "campaigns": {"link_key": "A" * 43, "public_base_url": "http://shop.test"},
     "wallet": {},
     "sender": {

@@ -117,7 +117,8 @@ MEMBERS = (
     Member(
         "contacts",
         settings=lambda wiring: {
-            "SUPPRESSION_KEY": wiring.given("SUPPRESSION_KEY", wiring.credentials.suppression_key)
+            "SUPPRESSION_KEY": wiring.given("SUPPRESSION_KEY", wiring.credentials.suppression_key),
+            "PUBLIC_BASE_URL": wiring.given("PUBLIC_BASE_URL", f"http://{wiring.address('gateway')}"),
         },
     ),
     Member(

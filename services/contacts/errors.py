@@ -1,6 +1,6 @@
 """What the contacts service refuses."""
 
-from kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 
 
 class ContactNotFound(NotFound):
@@ -37,6 +37,22 @@ class ListNameTaken(AlreadyExists):
 
 class ConsentInvalid(InvalidArgument):
     """What is said of the consent is too long or not of its form."""
+
+
+class FormNotFound(NotFound):
+    """There is no such form."""
+
+
+class FormInvalid(InvalidArgument):
+    """A field of the form is empty, too long or not of its form."""
+
+
+class FormBusy(ResourceExhausted):
+    """This form was filled in too often within the hour; try again later."""
+
+
+class SignUpNotFound(NotFound):
+    """There is nothing to confirm here, or no more."""
 
 
 class OptedOut(FailedPrecondition):

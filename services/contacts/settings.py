@@ -10,6 +10,8 @@ class Settings(ServiceSettings):
 
     #: base64url of 32 bytes: the key of the phone hashes. It can't change: suppressions would no longer be found.
     suppression_key: SecretStr
+    #: What the addresses of forms begin with.
+    public_base_url: str
     #: A text may be in a sender's hands while its person is erased: so much later the others are asked to forget again.
     erasure_pause_seconds: float = 900
     #: How long the rejected rows of an import are kept.

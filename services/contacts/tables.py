@@ -1,6 +1,7 @@
 """The schema. Columns are named like the fields of their messages, so that a row is its message."""
 
 from sqlalchemy import (
+    Boolean,
     Column,
     DateTime,
     Identity,
@@ -188,6 +189,47 @@ activities = Table(
     Column("contact_id", Uuid(as_uuid=False), primary_key=True),
     *(Column(name, DateTime(timezone=True)) for name in ACTIVITIES.values()),
     postgresql_with={"fillfactor": 70},
+)
+
+forms = Table(
+    "forms",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("id", Uuid(as_uuid=False), primary_key=True, server_default=func.gen_random_uuid()),
+    # In its address.
+    Column("code", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("wording", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("list_id", Text, nullable=False),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("double_opt_in", Boolean, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("update_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # How often it was filled in within the hour that began then.
+    Column("hour_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("hour_count", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("code", name="forms_code_key"),
+)
+
+# Sign-ups whose phone has not confirmed yet, or has lately.
+sign_ups = Table(
+    "sign_ups",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("phone", Text, primary_key=True),
+    Column("id", Uuid(as_uuid=False), nullable=False),
+    # In the link that is texted.
+    Column("token", Text, nullable=False),
+    Column("form_id", Uuid(as_uuid=False), nullable=False),
+    Column("first_name", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # When its text is handed to the sender; none once it was.
+    Column("due_time", DateTime(timezone=True)),
+    Column("confirm_time", DateTime(timezone=True)),
+    UniqueConstraint("token", name="sign_ups_token_key"),
+    Index("sign_ups_due_time_idx", "due_time", postgresql_where=text("due_time IS NOT NULL")),
+    Index("sign_ups_create_time_idx", "create_time"),
 )
 
 # People who are being forgotten; without their phone once they are.

@@ -9,7 +9,7 @@ import grpc
 import orjson
 from google.protobuf.message import Message
 
-from kit.channel import CLIENT_ADDRESS_HEADER, Metadata
+from kit.channel import CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, Metadata
 from services.gateway import cookies, problem, representation
 from services.gateway.authentication import Principal
 from services.gateway.binding import Binding
@@ -25,6 +25,7 @@ PIECE_BYTES = 256 * 1024
 # A provider's proof of itself goes to the service that can check it.
 WEBHOOK_HEADERS = ("x-webhook-secret", "x-webhook-signature", "stripe-signature", "content-type")
 HEADER_LENGTH_MAX = 2048
+AGENT_LENGTH_MAX = 300
 EVENTS = "text/event-stream"
 Carry = Callable[[Exchange, list[str], Metadata], Awaitable[None]]
 
@@ -67,7 +68,7 @@ class Transcoder:
         metadata = self._service.peer.metadata(
             principal.merchant_id, principal.role, principal.user_id, principal.api_key_id
         )
-        metadata += ((CLIENT_ADDRESS_HEADER, exchange.client_address),)
+        metadata += ((CLIENT_ADDRESS_HEADER, exchange.client_address), (CLIENT_AGENT_HEADER, _agent(exchange)))
         if principal.role == "webhook":
             metadata += _proofs(exchange)
         if self.method.takes_stream or self.method.answers_stream:
@@ -202,6 +203,12 @@ async def _unless(gone: "asyncio.Future[None]", read: Awaitable[Any]) -> Any:
         reading.cancel()
         raise ClientGone
     return reading.result()
+
+
+def _agent(exchange: Exchange) -> str:
+    """What gRPC's metadata can carry of it."""
+    given = exchange.headers.get("user-agent", "")[:AGENT_LENGTH_MAX]
+    return "".join(letter for letter in given if letter.isascii() and letter.isprintable())
 
 
 def _proofs(exchange: Exchange) -> Metadata:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 from astronote.sender.v1 import privacy_pb2 as pb
 from astronote.sender.v1 import privacy_pb2_grpc as rpc
-from astronote.sender.v1.sender_pb2 import Message
 from kit import caller
 from kit.interceptors import Context
 from kit.store import Database
@@ -17,10 +16,14 @@ class Privacy(rpc.PrivacyServiceServicer):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def ExportPerson(self, request: pb.ExportPersonRequest, context: Context) -> AsyncIterator[Message]:
+    async def ExportPerson(
+        self, request: pb.ExportPersonRequest, context: Context
+    ) -> AsyncIterator[pb.ExportPersonResponse]:
         async with SenderStore.open(self._database, caller.merchant_id()) as store:
             async for message in store.person_messages(request.phone):
-                yield message
+                yield pb.ExportPersonResponse(sent=message)
+            async for text in store.person_inbound(request.phone):
+                yield pb.ExportPersonResponse(received=text)
 
     async def ErasePerson(self, request: pb.ErasePersonRequest, context: Context) -> pb.ErasePersonResponse:
         async with SenderStore.open(self._database, caller.merchant_id()) as store:

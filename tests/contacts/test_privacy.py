@@ -43,7 +43,7 @@ async def test_everything_that_is_held_is_shown(book: Client, quick: None):
     assert (held["contact"]["firstName"], held["contact"]["attributes"]) == ("Μαρία", {"city": "Αθήνα"})
     assert [each["name"] for each in held["lists"]] == ["VIP"]
     assert [each["event"] for each in held["consents"]] == ["GRANTED"]
-    assert (held["messages"], held["isSuppressed"]) == ([], False)
+    assert (held["messages"], held["answers"], held["activity"], held["isSuppressed"]) == ([], [], {}, False)
 
 
 async def test_an_erased_person_is_gone_and_stays_out_of_every_audience(book: Client, quick: None):

@@ -26,6 +26,8 @@ CANARIES = {
     "email": "canary-jq7x@example.com",
     "attribute": "Πτερωτούπολη-Zzq",
     "text": "Τιτίβισμα-Kxq",
+    "answer": "Καλημερούδια-Vvq",
+    "agent": "Kanarienbrowser-Wqx/7.0",
 }
 
 
@@ -102,6 +104,14 @@ def person(shop: Shop, running_mesh: Mesh) -> dict[str, Any]:
     assert code, accepted
     for method in ("GET", "POST"):
         assert shop.http.request(method, f"/u/{code[1]}", content=b"").is_success
+    answer = {"from": PHONE, "to": "+306900000000", "text": CANARIES["answer"]}
+    assert httpx.post(mitto.replace("accepted", "inbound"), json=answer).is_success
+    until(30, lambda: shop.call("GET", "/v1/inbound").get("inbound"))
+    form = shop.call("POST", "/v1/forms", json={"title": "Καφέ", "wording": "Θέλω προσφορές"})
+    given = {"phone": PHONE, "agreed": "yes", "first_name": CANARIES["first_name"]}
+    address = form["url"].partition("/f/")[2]
+    signed = shop.http.post(f"/f/{address}", data=given, headers={"User-Agent": CANARIES["agent"]})
+    assert signed.is_success, signed.text
     return person | {"campaign": campaign, "code": code[1]}
 
 
@@ -135,4 +145,4 @@ def test_nothing_of_an_erased_person_is_found(shop: Shop, running_mesh: Mesh, pe
     (back,) = shop.call("GET", "/v1/contacts?q=6978412593")["contacts"]
     assert back["subscription"] == "UNSUBSCRIBED"
     events = [each["event"] for each in shop.call("GET", f"/v1/contacts/{back['id']}/consents")["consents"]]
-    assert events == ["GRANTED", "GRANTED", "WITHDRAWN"]
+    assert events == ["GRANTED", "GRANTED", "WITHDRAWN", "REQUESTED"]

@@ -10,6 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from astronote.contacts.v1.consents_pb2 import Consent
+from astronote.contacts.v1.events_pb2 import ContactCreated
 from kit import caller, pages, rows
 from kit.store import Database
 from services.contacts import consent, contact, export, fields, search
@@ -37,6 +38,8 @@ class Contacts(rpc.ContactsServiceServicer):
                 values["subscription"] = pb.Contact.UNSUBSCRIBED
             created = await store.create_contact(values | _search(pb.Contact(), values))
             if created.subscription == pb.Contact.SUBSCRIBED:
+                event = ContactCreated(merchant_id=store.merchant_id, contact_id=created.id, source=MERCHANT)
+                await store.emit(event)
                 await store.note_consents(grant, [(created.id, values["phone_hash"])])
             elif request.contact.subscription == pb.Contact.UNSUBSCRIBED:
                 # A merchant's own word that this person is not to be texted counts like the person's.

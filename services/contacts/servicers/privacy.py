@@ -24,6 +24,7 @@ SOURCE = "erasure"
 CONSENTS_MAX = 10_000
 TIMEOUT_SECONDS = 60.0
 PIECE_BYTES = 256 * 1024
+JSON = "application/json"
 
 
 class Privacy(rpc.PrivacyServiceServicer):
@@ -41,6 +42,7 @@ class Privacy(rpc.PrivacyServiceServicer):
                 "contact": _json(person),
                 "lists": [_json(each) for each in await store.lists_of(person.id)],
                 "consents": [_json(message(row)) for row in await store.consent_page(phone_hash, 0, CONSENTS_MAX)],
+                "activity": await store.activity(person.id),
                 "isSuppressed": await store.suppressed(phone_hash),
             }
         piece = bytearray(orjson.dumps(held)[:-1] + b',"messages":[')
@@ -49,14 +51,17 @@ class Privacy(rpc.PrivacyServiceServicer):
             metadata=self._sender.metadata(merchant_id),
             timeout=TIMEOUT_SECONDS,
         )
-        separator = b""
+        separator, answers = b"", []
         async for text in texts:
-            piece += separator + orjson.dumps(_json(text))
+            if text.HasField("received"):
+                answers.append(_json(text.received))
+                continue
+            piece += separator + orjson.dumps(_json(text.sent))
             separator = b","
             if len(piece) >= PIECE_BYTES:
-                yield HttpBody(content_type="application/json", data=bytes(piece))
+                yield HttpBody(content_type=JSON, data=bytes(piece))
                 piece.clear()
-        yield HttpBody(content_type="application/json", data=bytes(piece + b"]}"))
+        yield HttpBody(content_type=JSON, data=bytes(piece + b'],"answers":' + orjson.dumps(answers) + b"}"))
 
     async def EraseContact(self, request: pb.EraseContactRequest, context: Context) -> pb.Erasure:
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
@@ -65,6 +70,7 @@ class Privacy(rpc.PrivacyServiceServicer):
             person = await store.lock_contact(request.id)
             phone_hash = self._hashed(person.phone)
             await store.delete_contact(person.id)
+            await store.drop_sign_ups(person.phone)
             await store.erase_origins(person.id, phone_hash)
             await store.drop_rejects([*filter(None, (person.email, person.first_name, person.last_name)), person.phone])
             erasure = await store.begin_erasure(person.id, person.phone)

@@ -3,6 +3,7 @@
 from services.contacts.store.activities import ActivityStatements
 from services.contacts.store.audiences import AudienceStatements
 from services.contacts.store.contacts import ContactStatements
+from services.contacts.store.forms import FormStatements
 from services.contacts.store.imports import ImportStatements
 from services.contacts.store.lists import ListStatements
 from services.contacts.store.privacy import PrivacyStatements
@@ -15,6 +16,7 @@ class ContactsStore(
     ActivityStatements,
     AudienceStatements,
     ImportStatements,
+    FormStatements,
     ListStatements,
     SegmentStatements,
     SuppressionStatements,

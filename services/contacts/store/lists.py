@@ -15,7 +15,7 @@ from astronote.contacts.v1.lists_pb2 import List
 from kit import rows
 from kit.store import Store
 from services.contacts.errors import ContactNotFound, ListNameTaken, ListNotFound
-from services.contacts.tables import contacts, list_contacts, lists
+from services.contacts.tables import contacts, forms, list_contacts, lists
 
 _COUNT = select(func.count()).where(
     list_contacts.c.list_id == lists.c.id, list_contacts.c.merchant_id == lists.c.merchant_id
@@ -49,6 +49,9 @@ class ListStatements(Store):
         if not (await self.connection.execute(delete(lists).where(*self._list(id)))).rowcount:
             raise ListNotFound(id=id)
         await self.connection.execute(delete(list_contacts).where(*self._members(id)))
+        # Who signs up by a form comes on no list from now on.
+        by_form = (forms.c.merchant_id == self.merchant_id, forms.c.list_id == id)
+        await self.connection.execute(update(forms).where(*by_form).values(list_id=""))
 
     async def check_list(self, id: str) -> None:
         """Nobody removes the list until this transaction ends. Refuses `ListNotFound`."""

@@ -9,7 +9,16 @@ from astronote.contacts.v1.privacy_pb2 import Erasure
 from kit import rows
 from kit.store import Store
 from services.contacts.errors import ContactNotFound
-from services.contacts.tables import erasures, import_rejects, imports, list_contacts, lists
+from services.contacts.tables import (
+    ACTIVITIES,
+    activities,
+    erasures,
+    import_rejects,
+    imports,
+    list_contacts,
+    lists,
+    sign_ups,
+)
 
 SHOWN = rows.columns(Erasure, erasures)
 # A person whose round is due: the row.
@@ -23,10 +32,21 @@ class PrivacyStatements(Store):
         query = select(*rows.columns(List, lists)).join(list_contacts, list_contacts.c.list_id == lists.c.id)
         return [rows.message(List, row) for row in await self.connection.execute(query.where(*on_it))]
 
+    async def activity(self, contact_id: str) -> dict[str, str]:
+        """When each thing last became of a text to the contact."""
+        mine = (activities.c.merchant_id == self.merchant_id, activities.c.contact_id == contact_id)
+        times = [activities.c[name] for name in ACTIVITIES.values()]
+        row = (await self.connection.execute(select(*times).where(*mine))).mappings().one_or_none()
+        return {name: time.isoformat() for name, time in row.items() if time} if row else {}
+
     async def drop_rejects(self, values: list[str]) -> None:
         """Rejected rows of imports whose cell is one of these texts."""
         mine = (import_rejects.c.merchant_id == self.merchant_id, import_rejects.c.value.in_(values))
         await self.connection.execute(delete(import_rejects).where(*mine))
+
+    async def drop_sign_ups(self, phone: str) -> None:
+        mine = (sign_ups.c.merchant_id == self.merchant_id, sign_ups.c.phone == phone)
+        await self.connection.execute(delete(sign_ups).where(*mine))
 
     async def drop_old_rejects(self, seconds: float, limit: int) -> int:
         """Of imports that ended so long ago."""

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy import delete, func, select, text, update
 
+from astronote.sender.v1.inbound_pb2 import InboundText
 from astronote.sender.v1.sender_pb2 import Message
 from kit import rows
 from kit.store import Store
 from services.sender.tables import arrivals, inbound_texts, messages, webhooks
 
 SHOWN = rows.columns(Message, messages)
+INBOUND = rows.columns(InboundText, inbound_texts)
 MESSAGES_MAX = 10_000
 ERASE_ANSWERS = """
 DELETE FROM requests WHERE merchant_id = :merchant_id AND position(convert_to(:phone, 'UTF8') IN answer) > 0
@@ -39,6 +41,11 @@ class PrivacyStatements(Store):
         query = select(*SHOWN).where(messages.c.merchant_id == self.merchant_id, messages.c.to == phone)
         async for row in await self.connection.stream(query.order_by(messages.c.id.desc()).limit(MESSAGES_MAX)):
             yield rows.message(Message, row)
+
+    async def person_inbound(self, phone: str) -> AsyncIterator[InboundText]:
+        query = select(*INBOUND).where(inbound_texts.c.merchant_id == self.merchant_id, inbound_texts.c.phone == phone)
+        async for row in await self.connection.stream(query.order_by(inbound_texts.c.id.desc()).limit(MESSAGES_MAX)):
+            yield rows.message(InboundText, row)
 
     async def erase_messages(self, phone: str) -> list[int]:
         """The ids of those that lost their phone and text."""

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from astronote.options.v1 import options_pb2 as astronote_dot_options_dot_v1_dot_options__pb2
+from astronote.sender.v1 import inbound_pb2 as astronote_dot_sender_dot_v1_dot_inbound__pb2
 from astronote.sender.v1 import sender_pb2 as astronote_dot_sender_dot_v1_dot_sender__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!astronote/sender/v1/privacy.proto\x12\x13\x61stronote.sender.v1\x1a\"astronote/options/v1/options.proto\x1a astronote/sender/v1/sender.proto\x1a\x1fgoogle/api/field_behavior.proto\"*\n\x13\x45xportPersonRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\")\n\x12\x45rasePersonRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"*\n\x13\x45rasePersonResponse\x12\x13\n\x0bmessage_ids\x18\x01 \x03(\x03\x32\xfa\x01\n\x0ePrivacyService\x12m\n\x0c\x45xportPerson\x12(.astronote.sender.v1.ExportPersonRequest\x1a\x1c.astronote.sender.v1.Message\"\x13\x90\x02\x01\x8a\xb5\x18\x0c\x08\x05\x12\x08\x63ontacts0\x01\x12y\n\x0b\x45rasePerson\x12\'.astronote.sender.v1.ErasePersonRequest\x1a(.astronote.sender.v1.ErasePersonResponse\"\x17\x8a\xb5\x18\x0c\x08\x05\x12\x08\x63ontacts\x92\xb5\x18\x03\x10\xd8\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!astronote/sender/v1/privacy.proto\x12\x13\x61stronote.sender.v1\x1a\"astronote/options/v1/options.proto\x1a!astronote/sender/v1/inbound.proto\x1a astronote/sender/v1/sender.proto\x1a\x1fgoogle/api/field_behavior.proto\"*\n\x13\x45xportPersonRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x82\x01\n\x14\x45xportPersonResponse\x12,\n\x04sent\x18\x01 \x01(\x0b\x32\x1c.astronote.sender.v1.MessageH\x00\x12\x34\n\x08received\x18\x02 \x01(\x0b\x32 .astronote.sender.v1.InboundTextH\x00\x42\x06\n\x04text\")\n\x12\x45rasePersonRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"*\n\x13\x45rasePersonResponse\x12\x13\n\x0bmessage_ids\x18\x01 \x03(\x03\x32\x87\x02\n\x0ePrivacyService\x12z\n\x0c\x45xportPerson\x12(.astronote.sender.v1.ExportPersonRequest\x1a).astronote.sender.v1.ExportPersonResponse\"\x13\x90\x02\x01\x8a\xb5\x18\x0c\x08\x05\x12\x08\x63ontacts0\x01\x12y\n\x0b\x45rasePerson\x12\'.astronote.sender.v1.ErasePersonRequest\x1a(.astronote.sender.v1.ErasePersonResponse\"\x17\x8a\xb5\x18\x0c\x08\x05\x12\x08\x63ontacts\x92\xb5\x18\x03\x10\xd8\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,12 +43,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRIVACYSERVICE'].methods_by_name['ExportPerson']._serialized_options = b'\220\002\001\212\265\030\014\010\005\022\010contacts'
   _globals['_PRIVACYSERVICE'].methods_by_name['ErasePerson']._loaded_options = None
   _globals['_PRIVACYSERVICE'].methods_by_name['ErasePerson']._serialized_options = b'\212\265\030\014\010\005\022\010contacts\222\265\030\003\020\330\004'
-  _globals['_EXPORTPERSONREQUEST']._serialized_start=161
-  _globals['_EXPORTPERSONREQUEST']._serialized_end=203
-  _globals['_ERASEPERSONREQUEST']._serialized_start=205
-  _globals['_ERASEPERSONREQUEST']._serialized_end=246
-  _globals['_ERASEPERSONRESPONSE']._serialized_start=248
-  _globals['_ERASEPERSONRESPONSE']._serialized_end=290
-  _globals['_PRIVACYSERVICE']._serialized_start=293
-  _globals['_PRIVACYSERVICE']._serialized_end=543
+  _globals['_EXPORTPERSONREQUEST']._serialized_start=196
+  _globals['_EXPORTPERSONREQUEST']._serialized_end=238
+  _globals['_EXPORTPERSONRESPONSE']._serialized_start=241
+  _globals['_EXPORTPERSONRESPONSE']._serialized_end=371
+  _globals['_ERASEPERSONREQUEST']._serialized_start=373
+  _globals['_ERASEPERSONREQUEST']._serialized_end=414
+  _globals['_ERASEPERSONRESPONSE']._serialized_start=416
+  _globals['_ERASEPERSONRESPONSE']._serialized_end=458
+  _globals['_PRIVACYSERVICE']._serialized_start=461
+  _globals['_PRIVACYSERVICE']._serialized_end=724
 # @@protoc_insertion_point(module_scope)

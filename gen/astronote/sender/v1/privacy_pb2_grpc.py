@@ -4,7 +4,6 @@ import grpc
 import warnings
 
 from astronote.sender.v1 import privacy_pb2 as astronote_dot_sender_dot_v1_dot_privacy__pb2
-from astronote.sender.v1 import sender_pb2 as astronote_dot_sender_dot_v1_dot_sender__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -39,7 +38,7 @@ class PrivacyServiceStub:
         self.ExportPerson = channel.unary_stream(
                 '/astronote.sender.v1.PrivacyService/ExportPerson',
                 request_serializer=astronote_dot_sender_dot_v1_dot_privacy__pb2.ExportPersonRequest.SerializeToString,
-                response_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.Message.FromString,
+                response_deserializer=astronote_dot_sender_dot_v1_dot_privacy__pb2.ExportPersonResponse.FromString,
                 _registered_method=True)
         self.ErasePerson = channel.unary_unary(
                 '/astronote.sender.v1.PrivacyService/ErasePerson',
@@ -53,14 +52,14 @@ class PrivacyServiceServicer:
     """
 
     def ExportPerson(self, request, context):
-        """Streams a merchant's texts to a phone, newest first, at most 10,000.
+        """Streams a merchant's texts to a phone, and then what came back; each newest first, at most 10,000.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ErasePerson(self, request, context):
-        """Takes phone and text out of a merchant's messages to a phone, and the phone out of what came from the provider.
+        """Takes phone and text out of a merchant's texts to and from a phone, and the phone out of what came from the provider.
         Numbers, states and times stay, and so every tally. Again is harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -73,7 +72,7 @@ def add_PrivacyServiceServicer_to_server(servicer, server):
             'ExportPerson': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportPerson,
                     request_deserializer=astronote_dot_sender_dot_v1_dot_privacy__pb2.ExportPersonRequest.FromString,
-                    response_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.Message.SerializeToString,
+                    response_serializer=astronote_dot_sender_dot_v1_dot_privacy__pb2.ExportPersonResponse.SerializeToString,
             ),
             'ErasePerson': grpc.unary_unary_rpc_method_handler(
                     servicer.ErasePerson,
@@ -108,7 +107,7 @@ class PrivacyService:
             target,
             '/astronote.sender.v1.PrivacyService/ExportPerson',
             astronote_dot_sender_dot_v1_dot_privacy__pb2.ExportPersonRequest.SerializeToString,
-            astronote_dot_sender_dot_v1_dot_sender__pb2.Message.FromString,
+            astronote_dot_sender_dot_v1_dot_privacy__pb2.ExportPersonResponse.FromString,
             options,
             channel_credentials,
             insecure,

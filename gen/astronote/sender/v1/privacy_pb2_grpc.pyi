@@ -4,7 +4,6 @@ isort:skip_file
 """
 
 from astronote.sender.v1 import privacy_pb2 as _privacy_pb2
-from astronote.sender.v1 import sender_pb2 as _sender_pb2
 from collections import abc as _abc
 from grpc import aio as _aio
 import abc as _abc_1
@@ -34,10 +33,10 @@ class PrivacyServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PrivacyServiceAsyncStub: ...
-    ExportPerson: _grpc.UnaryStreamMultiCallable[_privacy_pb2.ExportPersonRequest, _sender_pb2.Message]
-    """Streams a merchant's texts to a phone, newest first, at most 10,000."""
+    ExportPerson: _grpc.UnaryStreamMultiCallable[_privacy_pb2.ExportPersonRequest, _privacy_pb2.ExportPersonResponse]
+    """Streams a merchant's texts to a phone, and then what came back; each newest first, at most 10,000."""
     ErasePerson: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.ErasePersonRequest, _privacy_pb2.ErasePersonResponse]
-    """Takes phone and text out of a merchant's messages to a phone, and the phone out of what came from the provider.
+    """Takes phone and text out of a merchant's texts to and from a phone, and the phone out of what came from the provider.
     Numbers, states and times stay, and so every tally. Again is harmless.
     """
 
@@ -46,10 +45,10 @@ class PrivacyServiceAsyncStub(PrivacyServiceStub):
     """Shows and forgets what the sender holds about one person."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    ExportPerson: _aio.UnaryStreamMultiCallable[_privacy_pb2.ExportPersonRequest, _sender_pb2.Message]  # type: ignore[assignment]
-    """Streams a merchant's texts to a phone, newest first, at most 10,000."""
+    ExportPerson: _aio.UnaryStreamMultiCallable[_privacy_pb2.ExportPersonRequest, _privacy_pb2.ExportPersonResponse]  # type: ignore[assignment]
+    """Streams a merchant's texts to a phone, and then what came back; each newest first, at most 10,000."""
     ErasePerson: _aio.UnaryUnaryMultiCallable[_privacy_pb2.ErasePersonRequest, _privacy_pb2.ErasePersonResponse]  # type: ignore[assignment]
-    """Takes phone and text out of a merchant's messages to a phone, and the phone out of what came from the provider.
+    """Takes phone and text out of a merchant's texts to and from a phone, and the phone out of what came from the provider.
     Numbers, states and times stay, and so every tally. Again is harmless.
     """
 
@@ -61,8 +60,8 @@ class PrivacyServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _privacy_pb2.ExportPersonRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_sender_pb2.Message], _abc.AsyncIterator[_sender_pb2.Message]]:
-        """Streams a merchant's texts to a phone, newest first, at most 10,000."""
+    ) -> _typing.Union[_abc.Iterator[_privacy_pb2.ExportPersonResponse], _abc.AsyncIterator[_privacy_pb2.ExportPersonResponse]]:
+        """Streams a merchant's texts to a phone, and then what came back; each newest first, at most 10,000."""
 
     @_abc_1.abstractmethod
     def ErasePerson(
@@ -70,7 +69,7 @@ class PrivacyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _privacy_pb2.ErasePersonRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_privacy_pb2.ErasePersonResponse, _abc.Awaitable[_privacy_pb2.ErasePersonResponse]]:
-        """Takes phone and text out of a merchant's messages to a phone, and the phone out of what came from the provider.
+        """Takes phone and text out of a merchant's texts to and from a phone, and the phone out of what came from the provider.
         Numbers, states and times stay, and so every tally. Again is harmless.
         """
 
