@@ -129,6 +129,15 @@ consent_origins = Table(
     Index("consent_origins_contact_id_idx", "merchant_id", "contact_id"),
 )
 
+# Phones of contacts that were merged into the one with the first phone: their consents are part of its history.
+merged_phones = Table(
+    "merged_phones",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("phone_hash", LargeBinary, primary_key=True),
+    Column("merged_hash", LargeBinary, primary_key=True),
+)
+
 lists = Table(
     "lists",
     metadata,

@@ -13,9 +13,10 @@ from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.events_pb2 import ContactCreated
 from kit import caller, pages, rows
 from kit.store import Database
-from services.contacts import consent, contact, export, fields, search
+from services.contacts import consent, contact, export, fields, merging, search
 from services.contacts.countries import Countries
 from services.contacts.errors import ContactInvalid, OptedOut
+from services.contacts.servicers.lists import check_contacts
 from services.contacts.store import ContactsStore
 from services.contacts.store.contacts import Filter
 from services.contacts.suppression import MERCHANT, PhoneHash
@@ -89,6 +90,36 @@ class Contacts(rpc.ContactsServiceServicer):
             await store.delete_contact(request.id)
         return Empty()
 
+    async def MergeContact(self, request: pb.MergeContactRequest, context: Context) -> pb.Contact:
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            stays, other = await store.lock_two(request.id, request.other_id)
+            if stays.id == other.id:
+                raise ContactInvalid(field="other_id", problem=fields.INVALID)
+            values = merging.merged(stays, other)
+            hashes = [self._hashed(person.phone) for person in (stays, other)]
+            is_out = values["subscription"] == pb.Contact.UNSUBSCRIBED or any(
+                [await store.suppressed(phone_hash) for phone_hash in hashes]
+            )
+            if is_out:
+                values["subscription"] = pb.Contact.UNSUBSCRIBED
+            await store.take_over(stays.id, other.id, *hashes)
+            after = await store.update_contact(stays.id, values | _search(stays, values))
+            await store.delete_contact(other.id)
+            if is_out:
+                for phone_hash in hashes:
+                    await store.withdraw(stays.id, phone_hash, MERCHANT)
+        return after
+
+    async def AddTags(self, request: pb.AddTagsRequest, context: Context) -> pb.AddTagsResponse:
+        tags = _tags(request)
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            return pb.AddTagsResponse(changed=await store.add_tags(request.contact_ids, tags))
+
+    async def RemoveTags(self, request: pb.RemoveTagsRequest, context: Context) -> pb.RemoveTagsResponse:
+        tags = _tags(request)
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            return pb.RemoveTagsResponse(changed=await store.remove_tags(request.contact_ids, tags))
+
     async def ExportContacts(self, request: pb.ExportContactsRequest, context: Context) -> AsyncIterator[HttpBody]:
         chosen = _filter(request)
         async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
@@ -109,6 +140,15 @@ class Contacts(rpc.ContactsServiceServicer):
             phone = await self._countries.normalized(person.phone, caller.merchant_id())
             values |= {"phone": phone, "phone_hash": self._hashed(phone)}
         return values
+
+
+def _tags(request: pb.AddTagsRequest | pb.RemoveTagsRequest) -> list[str]:
+    """Refuses `TooManyContacts`, `ContactInvalid`."""
+    check_contacts(request.contact_ids)
+    try:
+        return fields.tags(request.tags)
+    except fields.Wrong as wrong:
+        raise ContactInvalid(field="tags", problem=wrong.problem) from wrong
 
 
 def _filter(request: pb.ListContactsRequest | pb.ExportContactsRequest) -> Filter:

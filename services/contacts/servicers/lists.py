@@ -59,14 +59,14 @@ class Lists(rpc.ListsServiceServicer):
         return pb.ListListContactsResponse(contacts=found, next_page_token=token)
 
     async def AddListContacts(self, request: pb.AddListContactsRequest, context: Context) -> pb.AddListContactsResponse:
-        _check(request.contact_ids)
+        check_contacts(request.contact_ids)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             return pb.AddListContactsResponse(added=await store.add_to_list(request.id, request.contact_ids))
 
     async def RemoveListContacts(
         self, request: pb.RemoveListContactsRequest, context: Context
     ) -> pb.RemoveListContactsResponse:
-        _check(request.contact_ids)
+        check_contacts(request.contact_ids)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             return pb.RemoveListContactsResponse(removed=await store.remove_from_list(request.id, request.contact_ids))
 
@@ -82,7 +82,7 @@ def _name(named: pb.List) -> str:
     return name
 
 
-def _check(contact_ids: Sequence[str]) -> None:
+def check_contacts(contact_ids: Sequence[str]) -> None:
     """Refuses `TooManyContacts`."""
     if len(contact_ids) > CONTACTS_MAX:
         raise TooManyContacts(field="contact_ids", contacts_max=CONTACTS_MAX)

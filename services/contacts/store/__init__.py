@@ -6,6 +6,7 @@ from services.contacts.store.contacts import ContactStatements
 from services.contacts.store.forms import FormStatements
 from services.contacts.store.imports import ImportStatements
 from services.contacts.store.lists import ListStatements
+from services.contacts.store.merging import MergeStatements
 from services.contacts.store.privacy import PrivacyStatements
 from services.contacts.store.segments import SegmentStatements
 from services.contacts.store.suppressions import SuppressionStatements
@@ -18,6 +19,7 @@ class ContactsStore(
     ImportStatements,
     FormStatements,
     ListStatements,
+    MergeStatements,
     SegmentStatements,
     SuppressionStatements,
     PrivacyStatements,

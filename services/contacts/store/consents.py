@@ -16,7 +16,7 @@ from astronote.contacts.v1.consents_pb2 import Consent
 from kit.store import Store
 from services.contacts import ledger
 from services.contacts.consent import Statement
-from services.contacts.tables import consent_origins, consent_people, consents, wordings
+from services.contacts.tables import consent_origins, consent_people, consents, merged_phones, wordings
 
 #: A contact's id, where there is a contact, and the phone's hash.
 Person: TypeAlias = tuple[str | None, bytes]
@@ -74,7 +74,7 @@ class ConsentStatements(Store):
         query = (
             _with_texts()
             .join(consent_people, _is_of(consent_people))
-            .where(consent_people.c.merchant_id == self.merchant_id, consent_people.c.phone_hash == phone_hash)
+            .where(consent_people.c.merchant_id == self.merchant_id, self._is_person(consent_people, phone_hash))
             .where(consent_people.c.number > after)
             .add_columns(consent_people.c.position, consent_people.c.contact_id)
             .order_by(consents.c.number, consent_people.c.position)
@@ -107,9 +107,16 @@ class ConsentStatements(Store):
 
     async def erase_origins(self, contact_id: str, phone_hash: bytes) -> int:
         """Drops where a person's consents came from, salts included; the chain stays as it is."""
-        whose = (consent_origins.c.contact_id == contact_id) | (consent_origins.c.phone_hash == phone_hash)
+        whose = (consent_origins.c.contact_id == contact_id) | self._is_person(consent_origins, phone_hash)
         statement = delete(consent_origins).where(consent_origins.c.merchant_id == self.merchant_id, whose)
         return (await self.connection.execute(statement)).rowcount
+
+    def _is_person(self, table: Table, phone_hash: bytes) -> ColumnElement[bool]:
+        """Of this phone, or of one whose contact was merged into this one's."""
+        merged = select(merged_phones.c.merged_hash).where(
+            merged_phones.c.merchant_id == self.merchant_id, merged_phones.c.phone_hash == phone_hash
+        )
+        return (table.c.phone_hash == phone_hash) | table.c.phone_hash.in_(merged)
 
     async def _head(self, merchant_id: str) -> tuple[int, bytes]:
         query = (

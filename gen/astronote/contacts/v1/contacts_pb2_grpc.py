@@ -62,6 +62,21 @@ class ContactsServiceStub:
                 request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.DeleteContactRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.MergeContact = channel.unary_unary(
+                '/astronote.contacts.v1.ContactsService/MergeContact',
+                request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.MergeContactRequest.SerializeToString,
+                response_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.Contact.FromString,
+                _registered_method=True)
+        self.AddTags = channel.unary_unary(
+                '/astronote.contacts.v1.ContactsService/AddTags',
+                request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.AddTagsRequest.SerializeToString,
+                response_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.AddTagsResponse.FromString,
+                _registered_method=True)
+        self.RemoveTags = channel.unary_unary(
+                '/astronote.contacts.v1.ContactsService/RemoveTags',
+                request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.RemoveTagsRequest.SerializeToString,
+                response_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.RemoveTagsResponse.FromString,
+                _registered_method=True)
         self.ExportContacts = channel.unary_stream(
                 '/astronote.contacts.v1.ContactsService/ExportContacts',
                 request_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.ExportContactsRequest.SerializeToString,
@@ -113,6 +128,36 @@ class ContactsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergeContact(self, request, context):
+        """Makes one contact of two that are the same person. The one that the path names stays, with its own fields, and takes
+        from the other what it has not: empty fields, tags, attributes, lists, activity, the history of consents. An opt-out
+        of either is one of both phones. The other is removed.
+
+        Refuses `CONTACT_NOT_FOUND`, and `CONTACT_INVALID` where both are the same one or together have too many tags or
+        attributes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddTags(self, request, context):
+        """Gives tags to contacts: to all of them or, where one is none of the merchant's or would have too many, to nobody.
+        Again is harmless.
+
+        Refuses `TOO_MANY_CONTACTS`, `CONTACT_INVALID` (with the field), and `CONTACT_NOT_FOUND` with the first that is
+        missing and how many are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveTags(self, request, context):
+        """Takes tags from contacts. Refuses what `AddTags` refuses. Again is harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportContacts(self, request, context):
         """Writes the contacts as CSV in UTF-8 with a byte order mark, in the order of the phones, with the columns that the
         import reads. A cell that a spreadsheet would run as a formula has an apostrophe before it, which the import takes
@@ -151,6 +196,21 @@ def add_ContactsServiceServicer_to_server(servicer, server):
                     servicer.DeleteContact,
                     request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.DeleteContactRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'MergeContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeContact,
+                    request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.MergeContactRequest.FromString,
+                    response_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.Contact.SerializeToString,
+            ),
+            'AddTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddTags,
+                    request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.AddTagsRequest.FromString,
+                    response_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.AddTagsResponse.SerializeToString,
+            ),
+            'RemoveTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveTags,
+                    request_deserializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.RemoveTagsRequest.FromString,
+                    response_serializer=astronote_dot_contacts_dot_v1_dot_contacts__pb2.RemoveTagsResponse.SerializeToString,
             ),
             'ExportContacts': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportContacts,
@@ -294,6 +354,87 @@ class ContactsService:
             '/astronote.contacts.v1.ContactsService/DeleteContact',
             astronote_dot_contacts_dot_v1_dot_contacts__pb2.DeleteContactRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.contacts.v1.ContactsService/MergeContact',
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.MergeContactRequest.SerializeToString,
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.Contact.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.contacts.v1.ContactsService/AddTags',
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.AddTagsRequest.SerializeToString,
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.AddTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.contacts.v1.ContactsService/RemoveTags',
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.RemoveTagsRequest.SerializeToString,
+            astronote_dot_contacts_dot_v1_dot_contacts__pb2.RemoveTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,23 @@ class ContactsServiceStub:
     """
     DeleteContact: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.DeleteContactRequest, _empty_pb2.Empty]
     """Removes a contact. Its opt-out, if it had one, stays. Refuses `CONTACT_NOT_FOUND`."""
+    MergeContact: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.MergeContactRequest, _contacts_pb2.Contact]
+    """Makes one contact of two that are the same person. The one that the path names stays, with its own fields, and takes
+    from the other what it has not: empty fields, tags, attributes, lists, activity, the history of consents. An opt-out
+    of either is one of both phones. The other is removed.
+
+    Refuses `CONTACT_NOT_FOUND`, and `CONTACT_INVALID` where both are the same one or together have too many tags or
+    attributes.
+    """
+    AddTags: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.AddTagsRequest, _contacts_pb2.AddTagsResponse]
+    """Gives tags to contacts: to all of them or, where one is none of the merchant's or would have too many, to nobody.
+    Again is harmless.
+
+    Refuses `TOO_MANY_CONTACTS`, `CONTACT_INVALID` (with the field), and `CONTACT_NOT_FOUND` with the first that is
+    missing and how many are.
+    """
+    RemoveTags: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.RemoveTagsRequest, _contacts_pb2.RemoveTagsResponse]
+    """Takes tags from contacts. Refuses what `AddTags` refuses. Again is harmless."""
     ExportContacts: _grpc.UnaryStreamMultiCallable[_contacts_pb2.ExportContactsRequest, _httpbody_pb2.HttpBody]
     """Writes the contacts as CSV in UTF-8 with a byte order mark, in the order of the phones, with the columns that the
     import reads. A cell that a spreadsheet would run as a formula has an apostrophe before it, which the import takes
@@ -82,6 +99,23 @@ class ContactsServiceAsyncStub(ContactsServiceStub):
     """
     DeleteContact: _aio.UnaryUnaryMultiCallable[_contacts_pb2.DeleteContactRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a contact. Its opt-out, if it had one, stays. Refuses `CONTACT_NOT_FOUND`."""
+    MergeContact: _aio.UnaryUnaryMultiCallable[_contacts_pb2.MergeContactRequest, _contacts_pb2.Contact]  # type: ignore[assignment]
+    """Makes one contact of two that are the same person. The one that the path names stays, with its own fields, and takes
+    from the other what it has not: empty fields, tags, attributes, lists, activity, the history of consents. An opt-out
+    of either is one of both phones. The other is removed.
+
+    Refuses `CONTACT_NOT_FOUND`, and `CONTACT_INVALID` where both are the same one or together have too many tags or
+    attributes.
+    """
+    AddTags: _aio.UnaryUnaryMultiCallable[_contacts_pb2.AddTagsRequest, _contacts_pb2.AddTagsResponse]  # type: ignore[assignment]
+    """Gives tags to contacts: to all of them or, where one is none of the merchant's or would have too many, to nobody.
+    Again is harmless.
+
+    Refuses `TOO_MANY_CONTACTS`, `CONTACT_INVALID` (with the field), and `CONTACT_NOT_FOUND` with the first that is
+    missing and how many are.
+    """
+    RemoveTags: _aio.UnaryUnaryMultiCallable[_contacts_pb2.RemoveTagsRequest, _contacts_pb2.RemoveTagsResponse]  # type: ignore[assignment]
+    """Takes tags from contacts. Refuses what `AddTags` refuses. Again is harmless."""
     ExportContacts: _aio.UnaryStreamMultiCallable[_contacts_pb2.ExportContactsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Writes the contacts as CSV in UTF-8 with a byte order mark, in the order of the phones, with the columns that the
     import reads. A cell that a spreadsheet would run as a formula has an apostrophe before it, which the import takes
@@ -139,6 +173,41 @@ class ContactsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Removes a contact. Its opt-out, if it had one, stays. Refuses `CONTACT_NOT_FOUND`."""
+
+    @_abc_1.abstractmethod
+    def MergeContact(
+        self,
+        request: _contacts_pb2.MergeContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_contacts_pb2.Contact, _abc.Awaitable[_contacts_pb2.Contact]]:
+        """Makes one contact of two that are the same person. The one that the path names stays, with its own fields, and takes
+        from the other what it has not: empty fields, tags, attributes, lists, activity, the history of consents. An opt-out
+        of either is one of both phones. The other is removed.
+
+        Refuses `CONTACT_NOT_FOUND`, and `CONTACT_INVALID` where both are the same one or together have too many tags or
+        attributes.
+        """
+
+    @_abc_1.abstractmethod
+    def AddTags(
+        self,
+        request: _contacts_pb2.AddTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_contacts_pb2.AddTagsResponse, _abc.Awaitable[_contacts_pb2.AddTagsResponse]]:
+        """Gives tags to contacts: to all of them or, where one is none of the merchant's or would have too many, to nobody.
+        Again is harmless.
+
+        Refuses `TOO_MANY_CONTACTS`, `CONTACT_INVALID` (with the field), and `CONTACT_NOT_FOUND` with the first that is
+        missing and how many are.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveTags(
+        self,
+        request: _contacts_pb2.RemoveTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_contacts_pb2.RemoveTagsResponse, _abc.Awaitable[_contacts_pb2.RemoveTagsResponse]]:
+        """Takes tags from contacts. Refuses what `AddTags` refuses. Again is harmless."""
 
     @_abc_1.abstractmethod
     def ExportContacts(
