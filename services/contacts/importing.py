@@ -29,8 +29,6 @@ ATTEMPTS_MAX = 20
 PAUSE_SECONDS = 5
 # Longer than any upload may take.
 STALE_SECONDS = 86_400
-# Rejected rows are people's data that serves until the file is corrected.
-REJECTS_KEEP_DAYS = 30
 TRIED = f"The file could not be imported; it was tried {ATTEMPTS_MAX} times."
 log = structlog.get_logger()
 
@@ -141,7 +139,7 @@ async def _note(store: ContactsStore, work: Work, written: Written) -> None:
 
 
 class Sweeping:
-    """Drops what aborted uploads left, where the process that took them could not, and rejects that are old."""
+    """Drops what aborted uploads left, where the process that took them could not."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -149,7 +147,6 @@ class Sweeping:
     async def step(self) -> bool:
         async with ContactsStore.open_pipeline(self._database) as store:
             await store.discard_stale_chunks(STALE_SECONDS)
-            await store.discard_old_rejects(REJECTS_KEEP_DAYS)
         return False
 
 

@@ -92,14 +92,6 @@ async def test_nobody_elses_rejects_are_shown(book: Client, other: Client):
     assert b"PHONE_INVALID" in await downloaded(book, done.id)
 
 
-async def test_rejects_are_dropped_after_a_month(book: Client):
-    old, new = await book.imported("phone\nbad\n"), await book.imported("phone\nbad\n")
-    await book.rows("UPDATE imports SET finish_time = now() - interval '31 days' WHERE id = :id", id=old.id)
-    await importing.Sweeping(book.mesh.app("contacts").database).step()
-    assert await book.rejects(old.id) == []
-    assert len(await book.rejects(new.id)) == 1
-
-
 @pytest.mark.parametrize("policy", [pb.ImportContactsRequest.SKIP, pb.ImportContactsRequest.UPDATE])
 async def test_everybody_in_the_file_comes_onto_the_list(book: Client, other: Client, policy: int):
     there = await book.create("+306900000001")

@@ -61,8 +61,10 @@ class ConsentStatements(Store):
         link = said | {"number": number + 1, "previous_hash": previous_hash}
         await self.connection.execute(insert(consents).values(link | {"hash": ledger.link(shown(link))}))
         place = {"merchant_id": merchant_id, "number": number + 1}
-        contact_ids, phone_hashes = map(list, zip(*people, strict=True))
-        those = {"contact_ids": contact_ids, "phone_hashes": phone_hashes}
+        # Array literals: the driver's own way to write thousands of values takes ten times as long.
+        contact_ids = ",".join(contact_id or "NULL" for contact_id, _ in people)
+        phone_hashes = ",".join(f'"\\\\x{phone_hash.hex()}"' for _, phone_hash in people)
+        those = {"contact_ids": f"{{{contact_ids}}}", "phone_hashes": f"{{{phone_hashes}}}"}
         await self.connection.execute(text(ADD_PEOPLE), place | those)
         if origin:
             (contact_id, phone_hash) = people[0]

@@ -215,11 +215,6 @@ class ImportStatements(Store):
         async for page in result.partitions():
             yield [(ImportReject(**dict(zip(REJECT, row[1:], strict=True))), row[0]) for row in page]
 
-    async def discard_old_rejects(self, age_days: int) -> None:
-        old = func.now() - text(f"interval '{age_days} days'")
-        finished = select(imports.c.id).where(imports.c.finish_time < old)
-        await self.connection.execute(delete(import_rejects).where(import_rejects.c.import_id.in_(finished)))
-
     async def claim_import(self, lease_id: str, lease_seconds: int) -> Work | None:
         """The open import that waited longest, for this worker alone until the lease runs out."""
         free = (

@@ -41,7 +41,8 @@ class PrivacyStatements(Store):
 
     async def drop_rejects(self, values: list[str]) -> None:
         """Rejected rows of imports whose cell is one of these texts."""
-        mine = (import_rejects.c.merchant_id == self.merchant_id, import_rejects.c.value.in_(values))
+        is_about = import_rejects.c.value.in_(values) | import_rejects.c.cells.overlap(values)
+        mine = (import_rejects.c.merchant_id == self.merchant_id, is_about)
         await self.connection.execute(delete(import_rejects).where(*mine))
 
     async def drop_sign_ups(self, phone: str) -> None:
