@@ -2,7 +2,7 @@
 
 Every limit is a bucket that leaks (the generic cell rate algorithm): `count` calls at once, and one more every
 `per_seconds / count`. All that is kept of a subject is when it will have been idle for as long as it may call. Each
-replica counts for itself, in bounded memory, so that nothing has to be asked and nothing can be away (docs/adr/0018).
+replica counts for itself, in bounded memory, so that nothing has to be asked and nothing can be away (docs/adr/0019).
 """
 
 import math
