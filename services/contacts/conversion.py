@@ -92,11 +92,18 @@ class Conversion:
         assert process.stdin
         assert process.stdout
         assert process.stderr
+        # Not round the `yield`: a time that is up would end what the reader does meanwhile.
+        end_time = asyncio.get_running_loop().time() + CONVERSION_SECONDS_MAX
+        piece = b""
         try:
-            async with asyncio.timeout(CONVERSION_SECONDS_MAX):
+            async with asyncio.timeout_at(end_time):
                 await self._feed(process.stdin, id, merchant_id, count)
-                while piece := await process.stdout.read(READ_BYTES):
-                    yield piece
+                piece = await process.stdout.read(READ_BYTES)
+            while piece:
+                yield piece
+                async with asyncio.timeout_at(end_time):
+                    piece = await process.stdout.read(READ_BYTES)
+            async with asyncio.timeout_at(end_time):
                 problem = (await process.stderr.read(READ_BYTES)).decode("utf-8", "replace")
                 code = await process.wait()
         except TimeoutError as error:

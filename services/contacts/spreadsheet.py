@@ -21,7 +21,7 @@ from typing import BinaryIO, TextIO
 from xml.parsers import expat
 
 REFUSED = 3
-MEMORY_BYTES_MAX = 768 * 1024 * 1024
+MEMORY_BYTES_MAX = 320 * 1024 * 1024
 CPU_SECONDS_MAX = 120
 UNPACKED_BYTES_MAX = 1024 * 1024 * 1024
 # Sheets of a million rows pack 10 to 50 times; deflate could do a thousand.

@@ -208,6 +208,13 @@ async def test_a_spreadsheet_that_takes_too_much_ends_its_own_process(
     assert (await book.imported(b"phone\n+306900000001\n")).created == 1
 
 
+async def test_a_spreadsheet_that_takes_too_long_is_refused(book: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(conversion, "CONVERSION_SECONDS_MAX", 0.0)
+    reason, metadata = await refused(book.upload(packed(PLAIN)))
+    assert (reason, metadata["problem"]) == ("SPREADSHEET_INVALID", "it takes too long to read")
+    assert await book.count("import_chunks") == 0
+
+
 async def test_a_spreadsheet_may_not_be_larger_than_its_limit(book: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(conversion, "SPREADSHEET_BYTES_MAX", 2_000_000)
     data = b"PK\x03\x04" + bytes(3_000_000)
