@@ -109,6 +109,8 @@ def _bounds(operation: Schema) -> Iterable[str]:
     if schemes := [name for each in operation["security"] for name in each]:
         yield f"with {' or '.join(schemes)}"
     yield f"within {operation['x-timeout-seconds']:g} s"
+    for limit in operation["x-rate-limit"]:
+        yield f"{limit['count']:,} in {limit['perSeconds']} s by {limit['by']}"
     if bytes_max := operation.get("x-body-bytes-max"):
         yield f"body up to {bytes_max / 1024 / 1024:g} MiB"
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from google.api.field_behavior_pb2 import REQUIRED
 from google.protobuf.descriptor import ServiceDescriptor
 
+from astronote.options.v1.options_pb2 import RateLimit
+from services.gateway import rates
 from services.gateway.binding import Binding
 from services.gateway.contracts import REQUEST_ID, UPDATE_MASK, Method, cookies
 from services.gateway.examples import Examples
@@ -141,6 +143,7 @@ class Operations:
             "description": words,
             "security": self._security(binding),
             "x-access": method.role,
+            "x-rate-limit": [_rate(limit, self._settings.rate_limit_factor) for limit in rates.of(method)],
             "x-timeout-seconds": method.limits.timeout_seconds or self._settings.timeout_seconds,
             "parameters": list(self._parameters(binding)),
             "responses": self._responses(binding),
@@ -217,7 +220,8 @@ class Operations:
         method = binding.method
         success: Schema = {"description": "Done."}
         if method.answers_file:
-            success["content"] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+            kind = "text/html" if method.answers_page else "*/*"
+            success["content"] = {kind: {"schema": {"type": "string", "format": "binary"}}}
         elif method.answers_stream:
             success["content"] = {"text/event-stream": self._events(method)}
             success["description"] = EVENTS
@@ -234,6 +238,12 @@ class Operations:
         """A stream is a text to OpenAPI 3.1; what each event holds stands beside it."""
         example = f"data: {json.dumps(self._examples.answer(method), ensure_ascii=False)}\n\n"
         return {"schema": {"type": "string"}, "x-event-schema": self.schemas.message(method.output), "example": example}
+
+
+def _rate(limit: RateLimit, factor: float) -> Schema:
+    """So many at once, and again after that time."""
+    by = RateLimit.By.Name(limit.by).lower()
+    return {"by": by, "count": max(int(limit.count * factor), 1), "perSeconds": limit.per_seconds}
 
 
 def _path(binding: Binding) -> str:

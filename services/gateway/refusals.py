@@ -76,7 +76,10 @@ class Refusals:
         return dict(sorted(by_status.items()))
 
     def responses(self, binding: Binding) -> dict[str, Schema]:
-        return {str(status): self._shared(status, found) for status, found in self.of(binding).items()}
+        return {
+            str(status): self._shared(status, found, binding.method.answers_page)
+            for status, found in self.of(binding).items()
+        }
 
     def takes_no_program(self, binding: Binding) -> bool:
         """Whether an API key opens nothing here."""
@@ -104,8 +107,10 @@ class Refusals:
         yield self._found("kit.DATABASE_UNAVAILABLE", binding)
         yield self._found("kit.SERVICE_UNAVAILABLE", binding)
 
-    def _shared(self, status: int, refusals: list[Refusal]) -> Schema:
+    def _shared(self, status: int, refusals: list[Refusal], is_page: bool) -> Schema:
         response, number = self._response(status, refusals), 1
+        if is_page:
+            response["content"]["text/html"] = {"schema": {"type": "string"}}
         while self.components.setdefault(name := f"{status}.{number}", response) != response:
             number += 1
         return {"$ref": f"#/components/responses/{name}"}

@@ -1,6 +1,7 @@
 """A route at work: one HTTP request becomes one RPC, and its answer one HTTP answer."""
 
 import asyncio
+import contextlib
 import mimetypes
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,6 +23,9 @@ from services.gateway.routes import Route
 from services.gateway.settings import Settings
 
 PIECE_BYTES = 256 * 1024
+# What gRPC says of a write that the call's end overtook, and how often the true end is looked for.
+OVERTAKEN = "Internal error from Core"
+OVERTAKEN_LOOKS, OVERTAKEN_SECONDS = 100, 0.01
 # A provider's proof of itself goes to the service that can check it.
 WEBHOOK_HEADERS = ("x-webhook-secret", "x-webhook-signature", "stripe-signature", "content-type")
 HEADER_LENGTH_MAX = 2048
@@ -111,18 +115,17 @@ class Transcoder:
         make = self._binding.first_of_file(exchange, values)
         call = self._stub(metadata=metadata, timeout=self.timeout_seconds)
         try:
-            async for piece in exchange.pieces(self.body_bytes_max, self._settings.body_idle_seconds, PIECE_BYTES):
-                if call.done():
-                    break
-                await call.write(make(piece))
-                make = self._binding.more_of_file
-            if not call.done():
-                await call.write(make(b""))
-                await call.done_writing()
-            answer = await call
-        except asyncio.InvalidStateError:
-            # The service ended the call between two writes.
-            answer = await call
+            # Where the service ends the call meanwhile, what it has said is the call's end.
+            with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                async for piece in exchange.pieces(self.body_bytes_max, self._settings.body_idle_seconds, PIECE_BYTES):
+                    if call.done():
+                        break
+                    await call.write(make(piece))
+                    make = self._binding.more_of_file
+                if not call.done():
+                    await call.write(make(b""))
+                    await call.done_writing()
+            answer = await _ended(call)
         finally:
             call.cancel()
         await self._answer(exchange, answer)
@@ -193,6 +196,20 @@ class Transcoder:
                 if task is not None:
                     task.cancel()
             call.cancel()
+
+
+async def _ended(call: Any) -> Any:
+    """The answer of a call. Of one whose end overtakes a write gRPC says at first that it failed within, and what the
+    service said a moment later.
+    """
+    for _ in range(OVERTAKEN_LOOKS):
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            if error.details() != OVERTAKEN:
+                raise
+        await asyncio.sleep(OVERTAKEN_SECONDS)
+    return await call
 
 
 async def _unless(gone: "asyncio.Future[None]", read: Awaitable[Any]) -> Any:

@@ -63,6 +63,9 @@ async def test_it_says_what_the_contract_says(document: dict[str, Any]) -> None:
     assert "202" in found["ReceiveDeliveryReports"]["responses"]
     assert found["Refresh"]["parameters"][0]["in"] == "cookie"
     assert not found["Refresh"]["requestBody"]["required"]
+    # A thousand times the contract's, as the settings of these tests say.
+    assert {"by": "address", "count": 50_000, "perSeconds": 600} in found["Login"]["x-rate-limit"]
+    assert "RATE_LIMITED" in refusals(document, found["Login"])["429"]
 
 
 def refusals(document: dict[str, Any], operation: dict[str, Any]) -> dict[str, set[str]]:
