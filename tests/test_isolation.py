@@ -25,10 +25,12 @@ from astronote.campaigns.v1 import offers_pb2 as offers
 from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub, TemplatesServiceStub
 from astronote.campaigns.v1.offers_pb2_grpc import OffersServiceStub
 from astronote.contacts.v1 import contacts_pb2 as contacts
+from astronote.contacts.v1 import forms_pb2 as forms
 from astronote.contacts.v1 import lists_pb2 as lists
 from astronote.contacts.v1 import segments_pb2 as segments
 from astronote.contacts.v1.audience_pb2 import ActivityCondition
 from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub, ContactsServiceStub, ImportsServiceStub
+from astronote.contacts.v1.forms_pb2_grpc import FormsServiceStub
 from astronote.contacts.v1.lists_pb2_grpc import ListsServiceStub
 from astronote.contacts.v1.segments_pb2_grpc import SegmentsServiceStub
 from astronote.options.v1.options_pb2 import Access, access
@@ -93,6 +95,8 @@ async def populate(mesh: TestMesh) -> Victim:
     chosen = await SegmentsServiceStub(book.channel).CreateSegment(
         segments.CreateSegmentRequest(segment=segment), **as_victim
     )
+    form = forms.Form(title=CANARY, wording=CANARY, list_id=kept.id)
+    signs = await FormsServiceStub(book.channel).CreateForm(forms.CreateFormRequest(form=form), **as_victim)
     done = await ImportsServiceStub(book.channel).ImportContacts(upload(), **as_victim)
     shop = await mesh.service("campaigns")
     as_victim = {"metadata": shop.metadata(merchant_id, "merchant"), "timeout": 20}
@@ -119,7 +123,7 @@ async def populate(mesh: TestMesh) -> Victim:
     message = await sent_message(mesh, merchant_id)
     code = message.text.split("/o/")[1].split()[0]
     offer = await OffersServiceStub(shop.channel).GetOffer(offers.GetOfferRequest(code=code), **as_victim)
-    ids = [contact.id, kept.id, chosen.id, done.id, template.id, *(each.id for each in made), merchant_id]
+    ids = [contact.id, signs.id, kept.id, chosen.id, done.id, template.id, *(each.id for each in made), merchant_id]
     answer = await answered_text(mesh, merchant_id)
     return Victim(merchant_id, ids, [message.id, message.id >> 17, answer.id], [code, offer.till_code])
 

@@ -40,9 +40,9 @@ class Form(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     title: _builtins.str
-    """The heading, such as the shop's name; up to 100 characters."""
+    """The heading, up to 100 characters, such as `Καφέ Νότος`."""
     wording: _builtins.str
-    """The words beside the box that people tick; kept with every consent. Up to 2,000 characters."""
+    """What people tick, such as `Θέλω προσφορές με SMS`; kept with every consent. Up to 2,000 characters."""
     language: _builtins.str
     """`el` or `en`: of the page, and of who signs up. Default `el`."""
     list_id: _builtins.str
