@@ -1,8 +1,11 @@
 """Settings of campaigns."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from kit.config import ServiceSettings
+
+# The link by which people opt out works for a year.
+READERS_KEPT_SECONDS_MIN = 366 * 86400
 
 
 class Settings(ServiceSettings):
@@ -18,3 +21,12 @@ class Settings(ServiceSettings):
     republish_after_seconds: float = 30
     #: A campaign whose senders were silent for so long is asked after.
     silence_seconds: float = 15
+    #: Phones and texts of a campaign that is over are kept for so long, and its links work; 0: for ever.
+    reader_retention_seconds: float = 400 * 86400
+
+    @field_validator("reader_retention_seconds")
+    @classmethod
+    def _keeps_links_for_a_year(cls, seconds: float) -> float:
+        if seconds and seconds < READERS_KEPT_SECONDS_MIN:
+            raise ValueError(f"must be 0 or at least {READERS_KEPT_SECONDS_MIN}: the link to opt out works for a year")
+        return seconds

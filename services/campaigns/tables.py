@@ -89,12 +89,15 @@ campaigns = Table(
     # Whoever freezes the audience holds the lease.
     Column("lease_id", Text, nullable=False, server_default=""),
     Column("lease_expire_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    # Its batches do not say any more who was texted what.
+    Column("nameless", Boolean, nullable=False, server_default=text("false")),
     # When somebody looks whether its books can be closed.
     Column("close_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
     UniqueConstraint("number", name="campaigns_number_key"),
     CheckConstraint("credits_held >= 0 AND price >= 0 AND targeted >= 0", name="campaigns_amounts_check"),
     Index("campaigns_merchant_id_number_idx", "merchant_id", "number"),
     Index("campaigns_state_idx", "state", postgresql_where=text("NOT final")),
+    Index("campaigns_named_idx", "finish_time", postgresql_where=text("final AND NOT nameless")),
 )
 
 batches = Table(
@@ -106,7 +109,7 @@ batches = Table(
         "campaign_id", Uuid(as_uuid=False), ForeignKey("campaigns.id", name="batches_campaign_id_fkey"), nullable=False
     ),
     Column("number", Integer, nullable=False),
-    # A serialized `SendBatch`; never changed.
+    # A serialized `SendBatch`; changed by forgetting people only.
     Column("payload", LargeBinary, nullable=False),
     Column("recipient_count", Integer, nullable=False),
     Column("credits", Integer, nullable=False),

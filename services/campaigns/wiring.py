@@ -17,6 +17,7 @@ from services.campaigns.closing import Closer, Inquirer
 from services.campaigns.codes import Codes
 from services.campaigns.consumers import Consumers
 from services.campaigns.dispatch import Dispatcher
+from services.campaigns.forgetting import ReaderRetention
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences, Preparer
 from services.campaigns.servicers.batches import Batches
@@ -62,5 +63,6 @@ def parts(app: App[Settings]) -> Parts:
             Job("sweep", dispatcher.sweep_step, 2.0),
             Job("close", Closer(database, wallet).step, 1.0, ended),
             Job("inquire", inquirer.step, 2.0),
+            Job("forget readers", ReaderRetention(database, settings.reader_retention_seconds).step, 3600.0),
         ],
     )

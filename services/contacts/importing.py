@@ -133,7 +133,7 @@ async def _note(store: ContactsStore, work: Work, written: Written) -> None:
     """The consents of a page are a link of the ledger, and its opt-outs another."""
     merchant_id = work["merchant_id"]
     source = "; ".join(filter(None, (work["consent_source"], work["file_name"], f"sha256:{work['sha256']}")))
-    grant = Statement(Consent.GRANTED, source, Consent.CONSENT, work["consent_wording"])
+    grant = Statement(Consent.GRANTED, source, work["legal_basis"], work["consent_wording"])
     await store.note_consents(grant, written.granted, merchant_id)
     await store.note_consents(Statement(Consent.WITHDRAWN, "import"), written.withdrawn, merchant_id)
 

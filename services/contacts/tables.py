@@ -275,6 +275,7 @@ imports = Table(
     Column("on_duplicate", EnumName(ImportContactsRequest.OnDuplicate), nullable=False),
     Column("consent_source", Text, nullable=False),
     Column("consent_wording", Text, nullable=False),
+    Column("legal_basis", EnumName(Consent.LegalBasis), nullable=False, server_default="CONSENT"),
     Column("file_name", Text, nullable=False, server_default=""),
     Column("sha256", Text, nullable=False, server_default=""),
     Column("encoding", Text, nullable=False, server_default="utf-8"),

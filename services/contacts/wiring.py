@@ -42,6 +42,7 @@ def parts(app: App[Settings]) -> Parts:
     sender, campaigns = app.peer(sender_privacy.DESCRIPTOR), app.peer(campaigns_privacy.DESCRIPTOR)
     erasing = Erasing(app.database, sender, campaigns, app.settings.erasure_pause_seconds)
     consumers = Consumers(app.database)
+    privacy = Privacy(app.database, hashed, sender, campaigns, erased)
     return Parts(
         servicers={
             rpc.add_ContactsServiceServicer_to_server: Contacts(app.database, countries, hashed),
@@ -51,7 +52,7 @@ def parts(app: App[Settings]) -> Parts:
             segments_pb2_grpc.add_SegmentsServiceServicer_to_server: Segments(app.database, selections),
             forms_pb2_grpc.add_FormsServiceServicer_to_server: Forms(app.database, base_url),
             forms_pb2_grpc.add_SignUpsServiceServicer_to_server: SignUps(app.database, countries, hashed, asked),
-            privacy_pb2_grpc.add_PrivacyServiceServicer_to_server: Privacy(app.database, hashed, sender, erased),
+            privacy_pb2_grpc.add_PrivacyServiceServicer_to_server: privacy,
             consents_pb2_grpc.add_ConsentsServiceServicer_to_server: Consents(app.database, hashed),
         },
         consumers=[

@@ -7,6 +7,10 @@ from kit.store import Database
 from services.sender.store import SenderStore
 
 WEBHOOKS_A_ROUND = 1000
+# A batch of a campaign is some thousand messages, a single text is one.
+BATCHES_A_ROUND = 200
+MESSAGES_A_ROUND = 5000
+INBOUND_A_ROUND = 1000
 DISCREPANCIES = Gauge("tally_discrepancies", "Campaigns whose messages contradict their tally. Must be zero.")
 log = structlog.get_logger()
 
@@ -42,3 +46,20 @@ class WebhookRetention:
             dropped = await store.drop_webhooks(self._seconds, WEBHOOKS_A_ROUND)
             dropped = max(dropped, await store.drop_arrivals(self._seconds, WEBHOOKS_A_ROUND))
         return dropped == WEBHOOKS_A_ROUND
+
+
+class TextRetention:
+    """What was texted, and to whom and by whom, is kept for a while. Counts, states and ids stay."""
+
+    def __init__(self, database: Database, seconds: float) -> None:
+        """0 seconds: for ever."""
+        self._database, self._seconds = database, seconds
+
+    async def step(self) -> bool:
+        if not self._seconds:
+            return False
+        async with SenderStore.open_pipeline(self._database) as store:
+            batches = await store.forget_texts(self._seconds, BATCHES_A_ROUND, MESSAGES_A_ROUND)
+        async with SenderStore.open_pipeline(self._database) as store:
+            inbound = await store.drop_inbound(self._seconds, INBOUND_A_ROUND)
+        return bool(batches) or inbound == INBOUND_A_ROUND

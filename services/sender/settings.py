@@ -4,6 +4,9 @@ from pydantic import Field, SecretStr, field_validator
 
 from kit.config import ServiceSettings
 
+# Whom a STOP is for is told by who texted the phone in the 90 days before, and is looked for for a day.
+TEXTS_KEPT_SECONDS_MIN = 91 * 86400
+
 
 class Settings(ServiceSettings):
     mitto_api_base: str
@@ -57,7 +60,16 @@ class Settings(ServiceSettings):
     lookup_retry_seconds: float = 60
     #: What was posted can be replayed for so long.
     webhook_retention_seconds: float = 30 * 86400
+    #: Phone and words of what was texted, to customers and by them, are kept for so long; 0: for ever.
+    text_retention_seconds: float = 400 * 86400
     recount_interval_seconds: float = 300
+
+    @field_validator("text_retention_seconds")
+    @classmethod
+    def _outlives_its_answers(cls, seconds: float) -> float:
+        if seconds and seconds < TEXTS_KEPT_SECONDS_MIN:
+            raise ValueError(f"must be 0 or at least {TEXTS_KEPT_SECONDS_MIN}: a STOP finds its merchants by it")
+        return seconds
 
     @field_validator("webhook_secret")
     @classmethod

@@ -53,9 +53,12 @@ batches = Table(
     Column("tries", Integer, nullable=False, server_default=_ZERO),
     Column("lease_id", Text, nullable=False),
     _time("lease_expire_time", nullable=False),
+    # When it last came further: its texts are kept for a while from then on. None once they are gone.
+    _time("advance_time", server_default=_NOW),
     CheckConstraint("state IN ('OPEN', 'DONE')", name="batches_state_check"),
     CheckConstraint("next_index BETWEEN 0 AND recipient_count", name="batches_next_index_check"),
     Index("batches_campaign_id_idx", "campaign_id"),
+    Index("batches_kept_idx", "advance_time", postgresql_where=text("state = 'DONE' AND advance_time IS NOT NULL")),
 )
 
 # "These recipients are about to be submitted", committed before a byte leaves.
@@ -91,7 +94,8 @@ messages = Table(
     Column("campaign_id", Uuid(as_uuid=False)),
     Column("contact_id", Uuid(as_uuid=False)),
     Column("attempt_id", Uuid(as_uuid=False)),
-    Column("to", Text, nullable=False),
+    # None once it is forgotten: a hash index leaves that out, and would chain millions of empty texts in one bucket.
+    Column("to", Text),
     Column("text", Text, nullable=False),
     Column("segments", Integer, nullable=False),
     Column("credits", Integer, nullable=False),
@@ -246,6 +250,7 @@ inbound_texts = Table(
     Index("inbound_texts_key_key", "key", "merchant_id", unique=True),
     Index("inbound_texts_merchant_id_id_idx", "merchant_id", "id"),
     Index("inbound_texts_phone_idx", "merchant_id", "phone", "id"),
+    Index("inbound_texts_receive_time_idx", "receive_time"),
     Index("inbound_texts_due_time_idx", "due_time", postgresql_where=text("state = 'PENDING'")),
 )
 

@@ -14,7 +14,7 @@ from astronote.wallet.v1 import wallet_pb2
 from kit.app import App, Job, Parts
 from kit.bus import Consumer
 from services.sender.admission import BULK, SINGLE, Admissions
-from services.sender.audit import Recount, WebhookRetention
+from services.sender.audit import Recount, TextRetention, WebhookRetention
 from services.sender.consumers import Consumers
 from services.sender.delivery import Applier, Expirer, Settler
 from services.sender.evidence import Detective
@@ -72,6 +72,7 @@ def parts(app: App[Settings]) -> Parts:
             Job("look up", Detective(database, mitto, campaigns, settings).step, 1.0),
             Job("recount", Recount(database).step, settings.recount_interval_seconds),
             Job("drop webhooks", WebhookRetention(database, settings.webhook_retention_seconds).step, 3600.0),
+            Job("forget texts", TextRetention(database, settings.text_retention_seconds).step, 3600.0),
             Job("read inbound", listener.step, 1.0, posted),
             Job("show inbound", listener.look_step, 1.0, arrived),
             Job("obey inbound", Obedience(database, contacts, Answers(merchants, singles)).step, 1.0, pending),

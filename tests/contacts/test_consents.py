@@ -72,6 +72,17 @@ async def test_a_statement_that_makes_no_sense_is_refused_with_its_field(book: C
     assert await book.book() == []
 
 
+async def test_a_file_says_why_its_people_may_be_texted(book: Client):
+    for phone, said, basis in (
+        (PHONE, {"legal_basis": Consent.SOFT_OPT_IN}, Consent.SOFT_OPT_IN),
+        (OTHER_PHONE, {}, Consent.CONSENT),
+    ):
+        assert (await book.imported(f"phone\n{phone}\n", **said)).legal_basis == basis
+        (person,) = await book.book(q=phone)
+        (granted,) = (await book("ListConsents", contact_id=person.id)).consents
+        assert (granted.event, granted.legal_basis) == (Consent.GRANTED, basis)
+
+
 async def test_evidence_of_all_and_of_one_holds(book: Client):
     assert (await exported(book)).head == (0, "0" * 64)
     file = "phone,first_name\n" + "".join(f"+3069000{number:05},Άννα\n" for number in range(7_000))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from astronote.contacts.v1 import contacts_pb2 as pb
-from tests.contacts.client import Client, books, numbers, reason, requests
+from tests.contacts.client import Client, books, numbers, reason, refused, requests
 
 SKIP, UPDATE = pb.ImportContactsRequest.SKIP, pb.ImportContactsRequest.UPDATE
 
@@ -166,7 +166,9 @@ async def test_a_file_may_bring_opt_outs_along(book: Client, policy: int):
 
 async def test_parameters_are_bounded(book: Client):
     file = "phone\n+306900000001\n"
-    assert await reason(book.upload(file, on_duplicate=7)) == "IMPORT_INVALID"
+    for field in ("on_duplicate", "legal_basis"):
+        answer, metadata = await refused(book.upload(file, **{field: 7}))
+        assert (answer, metadata["field"]) == ("IMPORT_INVALID", field)
     assert await reason(book.upload(file, consent_source="x" * 101)) == "IMPORT_INVALID"
     assert await reason(book.upload(file, consent_wording="\x00")) == "IMPORT_INVALID"
     assert await reason(await book.call("ImportContacts", requests([]))) == "IMPORT_EMPTY"

@@ -37,13 +37,16 @@ async def test_everything_that_is_held_is_shown(book: Client, quick: None):
     person = await book.create(PHONE, first_name="Μαρία", attributes={"city": "Αθήνα"}, tags=["vip"])
     members = await book("CreateList", list={"name": "VIP"})
     await book("AddListContacts", id=members.id, contact_ids=[person.id])
+    activity = "INSERT INTO activities (merchant_id, contact_id, text_time) VALUES (:merchant_id, :id, '2026-03-01Z')"
+    await book.rows(activity, id=person.id)
     bodies = await book.stream("ExportContact", id=person.id)
     assert {body.content_type for body in bodies} == {"application/json"}
     held = json.loads(b"".join(body.data for body in bodies))
     assert (held["contact"]["firstName"], held["contact"]["attributes"]) == ("Μαρία", {"city": "Αθήνα"})
     assert [each["name"] for each in held["lists"]] == ["VIP"]
     assert [each["event"] for each in held["consents"]] == ["GRANTED"]
-    assert (held["messages"], held["answers"], held["activity"], held["isSuppressed"]) == ([], [], {}, False)
+    assert (held["messages"], held["answers"], held["responses"]) == ([], [], [])
+    assert (held["activity"], held["isSuppressed"]) == ({"text_time": "2026-03-01T00:00:00+00:00"}, False)
 
 
 async def test_an_erased_person_is_gone_and_stays_out_of_every_audience(book: Client, quick: None):

@@ -118,6 +118,9 @@ def person(shop: Shop, running_mesh: Mesh) -> dict[str, Any]:
 def test_nothing_of_an_erased_person_is_found(shop: Shop, running_mesh: Mesh, person: dict[str, Any]) -> None:
     export = shop.call("GET", f"/v1/contacts/{person['id']}:export")
     assert found(iter([("export", json.dumps(export).encode())]))["export"] == set(CANARIES)
+    (response,) = export["responses"]
+    assert response["unsubscribeTime"]
+    assert response["messageId"] in {each["id"] for each in export["messages"]}
     before = found(dumped(running_mesh))
     # What is looked for can be found: else finding nothing would mean nothing.
     assert {"contacts.contacts", "campaigns.batches", "sender.messages", "sender.requests"} <= set(before)

@@ -19,6 +19,12 @@ def test_a_road_without_a_lane_is_refused(name: str) -> None:
         Settings(**{name: 0})
 
 
+@pytest.mark.parametrize("days", [-1, 1, 90])
+def test_texts_outlive_the_answers_to_them(days: int) -> None:
+    with pytest.raises(ValidationError, match="text_retention_seconds\n  Value error, must be 0 or at least"):
+        Settings(text_retention_seconds=days * 86400)
+
+
 def test_a_chunk_is_no_larger_than_contacts_answer_for() -> None:
     assert Settings.model_fields["chunk_size"].metadata[-1].le == PHONES_MAX
     with pytest.raises(ValidationError, match="chunk_size\n  Input should be less than"):

@@ -218,3 +218,7 @@ async def test_a_refusal_that_nobody_heard_stands_in_the_message(
         while await singles(mesh, shop):
             await asyncio.sleep(0.05)
     assert len(await holds(shop)) == 1
+    # It is a batch that is done like any other: what is old of it is found and forgotten.
+    query = text("SELECT state FROM batches WHERE id = :id AND advance_time IS NOT NULL")
+    async with mesh.app("sender").database.pipeline.connect() as connection:
+        assert await connection.scalar(query, {"id": queued.id >> 17}) == "DONE"

@@ -1,4 +1,6 @@
-"""The RPC that forgets one person."""
+"""The RPCs about one person: what is held, and its end."""
+
+from collections.abc import AsyncIterator
 
 from astronote.campaigns.v1 import privacy_pb2 as pb
 from astronote.campaigns.v1 import privacy_pb2_grpc as rpc
@@ -13,6 +15,13 @@ from services.campaigns.store import CampaignStore
 class Privacy(rpc.PrivacyServiceServicer):
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def ExportPerson(
+        self, request: pb.ExportPersonRequest, context: Context
+    ) -> AsyncIterator[pb.ExportPersonResponse]:
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            async for response in store.responses_to(request.message_ids):
+                yield response
 
     async def ErasePerson(self, request: pb.ErasePersonRequest, context: Context) -> pb.ErasePersonResponse:
         batch_ids = {place(message_id)[0] for message_id in request.message_ids}

@@ -12,6 +12,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
+from astronote.contacts.v1.consents_pb2 import Consent
 from kit import caller, pages
 from kit.store import Database
 from services.contacts import export
@@ -175,6 +176,8 @@ def _parameters(first: pb.ImportContactsRequest) -> dict[str, Any]:
     """Refuses `ImportInvalid`."""
     if first.on_duplicate not in pb.ImportContactsRequest.OnDuplicate.values():
         raise ImportInvalid(field="on_duplicate")
+    if first.legal_basis not in Consent.LegalBasis.values():
+        raise ImportInvalid(field="legal_basis")
     lengths_max = {
         "consent_source": SOURCE_LENGTH_MAX,
         "consent_wording": WORDING_LENGTH_MAX,
@@ -187,6 +190,7 @@ def _parameters(first: pb.ImportContactsRequest) -> dict[str, Any]:
     return texts | {
         "on_duplicate": first.on_duplicate or pb.ImportContactsRequest.SKIP,
         "list_id": first.list_id or None,
+        "legal_basis": first.legal_basis or Consent.CONSENT,
     }
 
 

@@ -8,10 +8,12 @@ import orjson
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 
+from astronote.campaigns.v1.privacy_pb2 import ExportPersonRequest as ExportFromCampaigns
+from astronote.campaigns.v1.privacy_pb2_grpc import PrivacyServiceStub as CampaignsStub
 from astronote.contacts.v1 import privacy_pb2 as pb
 from astronote.contacts.v1 import privacy_pb2_grpc as rpc
-from astronote.sender.v1.privacy_pb2 import ExportPersonRequest
-from astronote.sender.v1.privacy_pb2_grpc import PrivacyServiceStub
+from astronote.sender.v1.privacy_pb2 import ExportPersonRequest as ExportFromSender
+from astronote.sender.v1.privacy_pb2_grpc import PrivacyServiceStub as SenderStub
 from kit import caller
 from kit.channel import Peer
 from kit.interceptors import Context
@@ -28,10 +30,13 @@ JSON = "application/json"
 
 
 class Privacy(rpc.PrivacyServiceServicer):
-    def __init__(self, database: Database, hashed: PhoneHash, sender: Peer, erased: asyncio.Event) -> None:
+    def __init__(
+        self, database: Database, hashed: PhoneHash, sender: Peer, campaigns: Peer, erased: asyncio.Event
+    ) -> None:
         """`erased` wakes the job."""
         self._database, self._hashed, self._erased = database, hashed, erased
-        self._sender, self._sender_stub = sender, PrivacyServiceStub(sender.channel)
+        self._sender, self._sender_stub = sender, SenderStub(sender.channel)
+        self._campaigns, self._campaigns_stub = campaigns, CampaignsStub(campaigns.channel)
 
     async def ExportContact(self, request: pb.ExportContactRequest, context: Context) -> AsyncIterator[HttpBody]:
         merchant_id = caller.merchant_id()
@@ -47,21 +52,28 @@ class Privacy(rpc.PrivacyServiceServicer):
             }
         piece = bytearray(orjson.dumps(held)[:-1] + b',"messages":[')
         texts = self._sender_stub.ExportPerson(
-            ExportPersonRequest(phone=person.phone),
+            ExportFromSender(phone=person.phone),
             metadata=self._sender.metadata(merchant_id),
             timeout=TIMEOUT_SECONDS,
         )
-        separator, answers = b"", []
+        separator, answers, message_ids = b"", [], []
         async for text in texts:
             if text.HasField("received"):
                 answers.append(_json(text.received))
                 continue
+            message_ids.append(text.sent.id)
             piece += separator + orjson.dumps(_json(text.sent))
             separator = b","
             if len(piece) >= PIECE_BYTES:
                 yield HttpBody(content_type=JSON, data=bytes(piece))
                 piece.clear()
-        yield HttpBody(content_type=JSON, data=bytes(piece + b'],"answers":' + orjson.dumps(answers) + b"}"))
+        responses = self._campaigns_stub.ExportPerson(
+            ExportFromCampaigns(message_ids=message_ids),
+            metadata=self._campaigns.metadata(merchant_id),
+            timeout=TIMEOUT_SECONDS,
+        )
+        rest = {"answers": answers, "responses": [_json(response) async for response in responses]}
+        yield HttpBody(content_type=JSON, data=bytes(piece + b"]," + orjson.dumps(rest)[1:]))
 
     async def EraseContact(self, request: pb.EraseContactRequest, context: Context) -> pb.Erasure:
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:

@@ -36,8 +36,8 @@ class PrivacyStatements(Store):
         """When each thing last became of a text to the contact."""
         mine = (activities.c.merchant_id == self.merchant_id, activities.c.contact_id == contact_id)
         times = [activities.c[name] for name in ACTIVITIES.values()]
-        row = (await self.connection.execute(select(*times).where(*mine))).mappings().one_or_none()
-        return {name: time.isoformat() for name, time in row.items() if time} if row else {}
+        row = (await self.connection.execute(select(*times).where(*mine))).one_or_none() or ()
+        return {name: time.isoformat() for name, time in zip(ACTIVITIES.values(), row, strict=False) if time}
 
     async def drop_rejects(self, values: list[str]) -> None:
         """Rejected rows of imports whose cell is one of these texts."""

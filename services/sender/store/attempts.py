@@ -164,7 +164,12 @@ class AttemptStatements(InboundStatements, MessageStatements, TallyStatements):
     async def advance(self, batch: SendBatch, next_index: int) -> None:
         """Everybody before `next_index` has an outcome; with the last one the batch is done."""
         is_done = next_index == len(batch.recipients)
-        values = {"next_index": next_index, "tries": 0, "state": "DONE" if is_done else "OPEN"}
+        values = {
+            "next_index": next_index,
+            "tries": 0,
+            "state": "DONE" if is_done else "OPEN",
+            "advance_time": func.now(),
+        }
         await self.connection.execute(update(batches).where(batches.c.id == batch.batch_id).values(values))
         if is_done and batch.campaign_id:
             names = {"campaign_id": batch.campaign_id, "merchant_id": batch.merchant_id}

@@ -1,4 +1,4 @@
-"""Statements over what is held about one person.
+"""Statements over what is held about people: shown, erased, and forgotten when it is old.
 
 A row loses the person and stays: tallies are counts of rows, and late reports find theirs by the provider's id.
 """
@@ -11,11 +11,12 @@ from astronote.sender.v1.inbound_pb2 import InboundText
 from astronote.sender.v1.sender_pb2 import Message
 from kit import rows
 from kit.store import Store
-from services.sender.tables import arrivals, inbound_texts, messages, webhooks
+from services.sender.tables import arrivals, batches, inbound_texts, messages, webhooks
 
 SHOWN = rows.columns(Message, messages)
 INBOUND = rows.columns(InboundText, inbound_texts)
 MESSAGES_MAX = 10_000
+NAMELESS = {"to": None, "text": ""}
 ERASE_ANSWERS = """
 DELETE FROM requests WHERE merchant_id = :merchant_id AND position(convert_to(:phone, 'UTF8') IN answer) > 0
 """
@@ -50,10 +51,40 @@ class PrivacyStatements(Store):
     async def erase_messages(self, phone: str) -> list[int]:
         """The ids of those that lost their phone and text."""
         whose = (messages.c.merchant_id == self.merchant_id, messages.c.to == phone)
-        statement = update(messages).where(*whose).values(to="", text="").returning(messages.c.id)
+        statement = update(messages).where(*whose).values(NAMELESS).returning(messages.c.id)
         ids = list((await self.connection.execute(statement)).scalars())
         await self.connection.execute(text(ERASE_SINGLES), {"merchant_id": self.merchant_id, "message_ids": ids})
         return ids
+
+    async def forget_texts(self, seconds: float, batches_max: int, messages_max: int) -> int:
+        """Takes phone and text out of the messages of batches that were done so long ago, in their order: of about so
+        many messages. Returns the batches.
+        """
+        age = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+        old = (text("state = 'DONE'"), batches.c.advance_time < func.now() - age)
+        due = select(batches.c.id, batches.c.recipient_count).where(*old).order_by(batches.c.advance_time)
+        found = (await self.connection.execute(due.limit(batches_max).with_for_update(skip_locked=True))).all()
+        forgotten, left = list[int](), messages_max
+        for batch_id, recipient_count in found:
+            if left <= 0:
+                break
+            first_id = batch_id << 17
+            its_own = messages.c.id.between(first_id, first_id + recipient_count - 1)
+            await self.connection.execute(update(messages).where(its_own).values(NAMELESS))
+            forgotten.append(batch_id)
+            left -= recipient_count
+        gone = update(batches).where(batches.c.id.in_(forgotten)).values(advance_time=None)
+        await self.connection.execute(gone)
+        return len(forgotten)
+
+    async def drop_inbound(self, seconds: float, limit: int) -> int:
+        """Deletes what was texted in so long ago; what is not obeyed yet stays until it is."""
+        old = inbound_texts.c.receive_time < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+        due = select(inbound_texts.c.id).where(old, inbound_texts.c.state != InboundText.PENDING)
+        # Locked: one that is repeated meanwhile is pending again.
+        due = due.order_by(inbound_texts.c.receive_time).limit(limit).with_for_update(skip_locked=True)
+        dropped = delete(inbound_texts).where(inbound_texts.c.id.in_(due.scalar_subquery()))
+        return (await self.connection.execute(dropped)).rowcount
 
     async def erase_answers(self, phone: str) -> None:
         """Forgets what requests were answered, where it shows the phone: they are answered anew."""

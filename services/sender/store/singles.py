@@ -11,7 +11,7 @@ from kit import rows
 from kit.rows import AnyRow
 from kit.store import Store
 from services.sender.store.messages import SHOWN
-from services.sender.tables import messages, metadata, singles
+from services.sender.tables import batches, messages, metadata, singles
 
 # What it needs to be looked after: the row, and how its message stands.
 _CARE = (
@@ -98,6 +98,10 @@ class SingleStatements(Store):
         else:
             values = {"state": Message.REJECTED, "error": "insufficient_credits", "finish_time": func.now()}
             await self.connection.execute(update(messages).where(*queued).values(values))
+            # No sender will have it: here it is done.
+            done = {"id": single.batch_id, "merchant_id": single.merchant_id, "state": "DONE", "lease_id": ""}
+            done |= {"recipient_count": 1, "next_index": 1, "lease_expire_time": func.now()}
+            await self.connection.execute(insert(batches).values(done))
         return True
 
     async def drop_singles(self, batch_ids: Sequence[int]) -> None:

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -17,6 +18,68 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class ExportPersonRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The messages that went to the person, at most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        message_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_ids", b"message_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPersonRequest: _TypeAlias = ExportPersonRequest  # noqa: Y015
+
+@_typing.final
+class ExportPersonResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    TILL_CODE_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
+    REDEEM_TIME_FIELD_NUMBER: _builtins.int
+    UNSUBSCRIBE_TIME_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.int
+    campaign_id: _builtins.str
+    till_code: _builtins.str
+    """The code that the person's offer has at the till."""
+    views: _builtins.int
+    """How often the offer was looked at."""
+    @_builtins.property
+    def redeem_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def unsubscribe_time(self) -> _timestamp_pb2.Timestamp:
+        """When the person opted out by the link."""
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.int = ...,
+        campaign_id: _builtins.str = ...,
+        till_code: _builtins.str = ...,
+        views: _builtins.int = ...,
+        redeem_time: _timestamp_pb2.Timestamp | None = ...,
+        unsubscribe_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["redeem_time", b"redeem_time", "unsubscribe_time", b"unsubscribe_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "message_id", b"message_id", "redeem_time", b"redeem_time", "till_code", b"till_code", "unsubscribe_time", b"unsubscribe_time", "views", b"views"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportPersonResponse: _TypeAlias = ExportPersonResponse  # noqa: Y015
 
 @_typing.final
 class ErasePersonRequest(_message.Message):

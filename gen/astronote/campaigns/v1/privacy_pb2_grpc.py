@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PrivacyServiceStub:
-    """Forgets what campaigns holds about one person.
+    """Shows and forgets what campaigns holds about one person.
     """
 
     def __init__(self, channel):
@@ -35,6 +35,11 @@ class PrivacyServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ExportPerson = channel.unary_stream(
+                '/astronote.campaigns.v1.PrivacyService/ExportPerson',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_privacy__pb2.ExportPersonRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_privacy__pb2.ExportPersonResponse.FromString,
+                _registered_method=True)
         self.ErasePerson = channel.unary_unary(
                 '/astronote.campaigns.v1.PrivacyService/ErasePerson',
                 request_serializer=astronote_dot_campaigns_dot_v1_dot_privacy__pb2.ErasePersonRequest.SerializeToString,
@@ -43,8 +48,15 @@ class PrivacyServiceStub:
 
 
 class PrivacyServiceServicer:
-    """Forgets what campaigns holds about one person.
+    """Shows and forgets what campaigns holds about one person.
     """
+
+    def ExportPerson(self, request, context):
+        """Streams what was done with the links of these texts; a text whose links nobody followed has nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ErasePerson(self, request, context):
         """Takes phone and text out of a merchant's frozen batches: of those that hold these messages, and of all that are not
@@ -57,6 +69,11 @@ class PrivacyServiceServicer:
 
 def add_PrivacyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ExportPerson': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportPerson,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_privacy__pb2.ExportPersonRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_privacy__pb2.ExportPersonResponse.SerializeToString,
+            ),
             'ErasePerson': grpc.unary_unary_rpc_method_handler(
                     servicer.ErasePerson,
                     request_deserializer=astronote_dot_campaigns_dot_v1_dot_privacy__pb2.ErasePersonRequest.FromString,
@@ -71,8 +88,35 @@ def add_PrivacyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PrivacyService:
-    """Forgets what campaigns holds about one person.
+    """Shows and forgets what campaigns holds about one person.
     """
+
+    @staticmethod
+    def ExportPerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/astronote.campaigns.v1.PrivacyService/ExportPerson',
+            astronote_dot_campaigns_dot_v1_dot_privacy__pb2.ExportPersonRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_privacy__pb2.ExportPersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ErasePerson(request,

@@ -27,12 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PrivacyServiceStub:
-    """Forgets what campaigns holds about one person."""
+    """Shows and forgets what campaigns holds about one person."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PrivacyServiceAsyncStub: ...
+    ExportPerson: _grpc.UnaryStreamMultiCallable[_privacy_pb2.ExportPersonRequest, _privacy_pb2.ExportPersonResponse]
+    """Streams what was done with the links of these texts; a text whose links nobody followed has nothing."""
     ErasePerson: _grpc.UnaryUnaryMultiCallable[_privacy_pb2.ErasePersonRequest, _privacy_pb2.ErasePersonResponse]
     """Takes phone and text out of a merchant's frozen batches: of those that hold these messages, and of all that are not
     sent yet. Places and counts stay; who is nameless is skipped by the sender. Again is harmless.
@@ -40,16 +42,26 @@ class PrivacyServiceStub:
 
 @_typing.type_check_only
 class PrivacyServiceAsyncStub(PrivacyServiceStub):
-    """Forgets what campaigns holds about one person."""
+    """Shows and forgets what campaigns holds about one person."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    ExportPerson: _aio.UnaryStreamMultiCallable[_privacy_pb2.ExportPersonRequest, _privacy_pb2.ExportPersonResponse]  # type: ignore[assignment]
+    """Streams what was done with the links of these texts; a text whose links nobody followed has nothing."""
     ErasePerson: _aio.UnaryUnaryMultiCallable[_privacy_pb2.ErasePersonRequest, _privacy_pb2.ErasePersonResponse]  # type: ignore[assignment]
     """Takes phone and text out of a merchant's frozen batches: of those that hold these messages, and of all that are not
     sent yet. Places and counts stay; who is nameless is skipped by the sender. Again is harmless.
     """
 
 class PrivacyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Forgets what campaigns holds about one person."""
+    """Shows and forgets what campaigns holds about one person."""
+
+    @_abc_1.abstractmethod
+    def ExportPerson(
+        self,
+        request: _privacy_pb2.ExportPersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_privacy_pb2.ExportPersonResponse], _abc.AsyncIterator[_privacy_pb2.ExportPersonResponse]]:
+        """Streams what was done with the links of these texts; a text whose links nobody followed has nothing."""
 
     @_abc_1.abstractmethod
     def ErasePerson(

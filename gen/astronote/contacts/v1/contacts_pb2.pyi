@@ -417,6 +417,7 @@ class Import(_message.Message):
     CONSENT_SOURCE_FIELD_NUMBER: _builtins.int
     CONSENT_WORDING_FIELD_NUMBER: _builtins.int
     LIST_ID_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     state: Global___Import.State.ValueType
     received: _builtins.int
@@ -442,6 +443,7 @@ class Import(_message.Message):
     consent_source: _builtins.str
     consent_wording: _builtins.str
     list_id: _builtins.str
+    legal_basis: _consents_pb2.Consent.LegalBasis.ValueType
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -472,10 +474,11 @@ class Import(_message.Message):
         consent_source: _builtins.str = ...,
         consent_wording: _builtins.str = ...,
         list_id: _builtins.str = ...,
+        legal_basis: _consents_pb2.Consent.LegalBasis.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "create_time", b"create_time", "created", b"created", "encoding", b"encoding", "failure", b"failure", "file_name", b"file_name", "finish_time", b"finish_time", "id", b"id", "list_id", b"list_id", "on_duplicate", b"on_duplicate", "read_bytes", b"read_bytes", "received", b"received", "rejected", b"rejected", "rows", b"rows", "sha256", b"sha256", "size_bytes", b"size_bytes", "skipped", b"skipped", "state", b"state", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "create_time", b"create_time", "created", b"created", "encoding", b"encoding", "failure", b"failure", "file_name", b"file_name", "finish_time", b"finish_time", "id", b"id", "legal_basis", b"legal_basis", "list_id", b"list_id", "on_duplicate", b"on_duplicate", "read_bytes", b"read_bytes", "received", b"received", "rejected", b"rejected", "rows", b"rows", "sha256", b"sha256", "size_bytes", b"size_bytes", "skipped", b"skipped", "state", b"state", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -515,6 +518,7 @@ class ImportContactsRequest(_message.Message):
     FILE_NAME_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     LIST_ID_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
     on_duplicate: Global___ImportContactsRequest.OnDuplicate.ValueType
     consent_source: _builtins.str
     """Where consent was given, such as `till` or `web form`; kept with every row, beside the name of the file and its
@@ -526,6 +530,8 @@ class ImportContactsRequest(_message.Message):
     """Up to 100 characters."""
     list_id: _builtins.str
     """The list that everybody in the file comes onto, those who were in the book already too."""
+    legal_basis: _consents_pb2.Consent.LegalBasis.ValueType
+    """Why these people may be texted. Default `CONSENT`."""
     @_builtins.property
     def body(self) -> _httpbody_pb2.HttpBody: ...
     @_builtins.property
@@ -545,10 +551,11 @@ class ImportContactsRequest(_message.Message):
         file_name: _builtins.str = ...,
         columns: _abc.Iterable[_builtins.str] | None = ...,
         list_id: _builtins.str = ...,
+        legal_basis: _consents_pb2.Consent.LegalBasis.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "file_name", b"file_name", "list_id", b"list_id", "on_duplicate", b"on_duplicate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "file_name", b"file_name", "legal_basis", b"legal_basis", "list_id", b"list_id", "on_duplicate", b"on_duplicate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -53,8 +53,8 @@ class PrivacyServiceServicer:
     """
 
     def ExportContact(self, request, context):
-        """Writes everything that is held about a person as one JSON document: the contact, lists, activity, consents, and the
-        texts that were sent and received (the newest 10,000 of each).
+        """Writes everything that is held about a person as one JSON document: the contact, lists, activity, consents, the
+        texts that were sent and received (the newest 10,000 of each), and what was done with the links in them.
 
         Refuses `CONTACT_NOT_FOUND`.
         """

@@ -35,8 +35,8 @@ class PrivacyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PrivacyServiceAsyncStub: ...
     ExportContact: _grpc.UnaryStreamMultiCallable[_privacy_pb2.ExportContactRequest, _httpbody_pb2.HttpBody]
-    """Writes everything that is held about a person as one JSON document: the contact, lists, activity, consents, and the
-    texts that were sent and received (the newest 10,000 of each).
+    """Writes everything that is held about a person as one JSON document: the contact, lists, activity, consents, the
+    texts that were sent and received (the newest 10,000 of each), and what was done with the links in them.
 
     Refuses `CONTACT_NOT_FOUND`.
     """
@@ -54,8 +54,8 @@ class PrivacyServiceAsyncStub(PrivacyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExportContact: _aio.UnaryStreamMultiCallable[_privacy_pb2.ExportContactRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Writes everything that is held about a person as one JSON document: the contact, lists, activity, consents, and the
-    texts that were sent and received (the newest 10,000 of each).
+    """Writes everything that is held about a person as one JSON document: the contact, lists, activity, consents, the
+    texts that were sent and received (the newest 10,000 of each), and what was done with the links in them.
 
     Refuses `CONTACT_NOT_FOUND`.
     """
@@ -76,8 +76,8 @@ class PrivacyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _privacy_pb2.ExportContactRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Writes everything that is held about a person as one JSON document: the contact, lists, activity, consents, and the
-        texts that were sent and received (the newest 10,000 of each).
+        """Writes everything that is held about a person as one JSON document: the contact, lists, activity, consents, the
+        texts that were sent and received (the newest 10,000 of each), and what was done with the links in them.
 
         Refuses `CONTACT_NOT_FOUND`.
         """

@@ -85,6 +85,7 @@ class Message(_message.Message):
     contact_id: _builtins.str
     """Empty where it is a single text."""
     to: _builtins.str
+    """Empty, like the text, once the person was erased, and when it has been kept for long enough."""
     text: _builtins.str
     """Empty in lists."""
     segments: _builtins.int
