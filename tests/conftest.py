@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from deploy.local import ports, provision
 from deploy.local.credentials import KeyPair
@@ -38,6 +39,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "webhook_secret": "secret",
     },
 }
+
+# Its default draws a traceback with every local in it, which takes seconds of the one event loop that all share.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 class TestMesh:

@@ -1,9 +1,14 @@
-"""Cells that a spreadsheet would take for formulas, and the quote that keeps it from that."""
+"""Cells that a spreadsheet would take for formulas, or that we would take for its errors, and the quote that keeps
+either from that.
+"""
 
 import re
 
-FORMULA = re.compile(r"'*[=+\-@\t\r]")
-DEFUSED = re.compile(r"'+[=+\-@\t\r]")
+# What a spreadsheet shows where a formula failed; nobody's name.
+ERRORS = frozenset(["#N/A", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NAME?", "#NULL!", "#SPILL!", "#CALC!"])
+MEANT = rf"[=+\-@\t\r]|(?:{'|'.join(map(re.escape, sorted(ERRORS)))})$"
+FORMULA = re.compile(rf"'*(?:{MEANT})")
+DEFUSED = re.compile(rf"'+(?:{MEANT})")
 
 
 def defused(cell: str) -> str:

@@ -11,12 +11,10 @@ from astronote.contacts.v1.contacts_pb2 import Contact
 from services.contacts import days, fields, phones, search, spoiled
 from services.contacts.columns import ATTRIBUTE_PREFIX, Header
 from services.contacts.errors import PhoneInvalid
-from services.contacts.formulas import restored
+from services.contacts.formulas import ERRORS, restored
 from services.contacts.suppression import PhoneHash
 
 TAG_SEPARATORS = re.compile(r"[,;|]")
-# What a spreadsheet shows where a formula failed; nobody's name.
-ERRORS = frozenset(["#N/A", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NAME?", "#NULL!", "#SPILL!", "#CALC!"])
 # In the order of the columns of `staged`; the names are those of the contact.
 STAGED_TEXTS = ("email", "first_name", "last_name", "gender", "birthday", "language", "time_zone")
 GENDERS = {

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import grpc
 import httpx
@@ -155,7 +156,11 @@ class Gateway:
         try:
             await road.transcoder.carry(exchange, values, principal)
         except grpc.aio.AioRpcError as error:
-            await _refuse(exchange, problem.of_rpc(error, route))
+            shown = problem.of_rpc(error, route)
+            if shown[0] == HTTPStatus.INTERNAL_SERVER_ERROR:
+                # Where it is the service's, its own log says more; what gRPC itself says stands nowhere else.
+                log.error("rpc failed", route=call.route, code=error.code().name, details=error.details())
+            await _refuse(exchange, shown)
 
     async def _answer_own(self, exchange: Exchange) -> None:
         if exchange.verb in ("GET", "HEAD"):

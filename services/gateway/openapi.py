@@ -220,8 +220,10 @@ class Operations:
         method = binding.method
         success: Schema = {"description": "Done."}
         if method.answers_file:
-            kind = "text/html" if method.answers_page else "*/*"
-            success["content"] = {kind: {"schema": {"type": "string", "format": "binary"}}}
+            # What a file holds is its own matter: CSV, a picture, JSON.
+            success["content"] = (
+                {"text/html": {"schema": {"type": "string"}}} if method.answers_page else {"*/*": {"schema": {}}}
+            )
         elif method.answers_stream:
             success["content"] = {"text/event-stream": self._events(method)}
             success["description"] = EVENTS
