@@ -1,5 +1,6 @@
 """The merchant's country and time zone, asked of accounts and remembered for a minute."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -46,8 +47,8 @@ class Countries:
             return phones.normalized(phone, await self.of(merchant_id))
 
     async def _merchant(self, merchant_id: str) -> Merchant:
-        ask_time, merchant = self._kept.get(merchant_id, (0.0, Merchant()))
-        if not merchant.id or self._clock() - ask_time > KEEP_SECONDS:
+        ask_time, merchant = self._kept.get(merchant_id, (-math.inf, Merchant()))
+        if self._clock() - ask_time > KEEP_SECONDS:
             merchant = await self._asked(merchant_id)
             if len(self._kept) >= KEPT_MAX:
                 self._kept.clear()
