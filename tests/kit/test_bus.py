@@ -84,6 +84,8 @@ async def test_an_event_leaves_with_its_transaction_or_not_at_all(database: Data
         async with Store.open_pipeline(database) as store:
             await store.emit(MerchantRegistered(merchant_id=gone))
             raise ZeroDivisionError
+    async with Store.open_pipeline(database) as store:
+        assert await store.connection.scalar(select(func.count()).select_from(OUTBOX)) == len(ours)
     relay = Relay(database, bus, Store)
     async with Fed(database, bus, handle):
         assert await relay.step()
