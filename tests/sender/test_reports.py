@@ -244,6 +244,16 @@ async def test_an_unknown_message_expires_after_the_grace_counted_from_when_it_b
     assert await due(101) == [ids[0]]
     assert await due(149) == [ids[0]]
     assert await due(151) == sorted(ids)
+    # What came within the wait is heard before it ends: looked up for the unknown one, applied for both.
+    execute = shop.store.connection.execute
+    await shop.store.park([report("x9", "DELIVERED")], 60)
+    assert await due(151) == sorted(ids)
+    await execute(text("UPDATE parked_reports SET create_time = now() - interval '10 days'"))
+    assert await due(151) == [ids[0]]
+    await shop.store.keep_webhook("reports", b"[]")
+    assert await due(151) == [ids[0]]
+    await execute(text("UPDATE webhooks SET create_time = now() - interval '10 days'"))
+    assert await due(151) == []
 
 
 async def test_the_recount_sees_every_kind_of_drift(shop: Books) -> None:
