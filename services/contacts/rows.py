@@ -73,9 +73,9 @@ class Reader:
         person = {"phone": self._phone(cells)}
         for index, column, check in self._checks:
             if index < len(cells) and (cell := cells[index]):
-                cell = restored(cell)
                 if cell[0] == "#" and cell in ERRORS:
                     raise Rejected(self._header.cells[index], cell, "SPREADSHEET_ERROR")
+                cell = restored(cell)
                 try:
                     person[column] = check(cell)
                 except fields.Wrong as wrong:

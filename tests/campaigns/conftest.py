@@ -16,8 +16,6 @@ async def shop(mesh: TestMesh) -> Shop:
 @pytest.fixture(scope="module")
 async def rich_mesh(mesh: TestMesh) -> AsyncIterator[TestMesh]:
     """Merchants begin with three credits and a plan. The senders are away: what is sent stays queued."""
-    if "sender" in mesh.running():
-        await mesh.stop("sender")
     async with mesh.with_settings("wallet", welcome_credits=3, welcome_plan="starter"):
         yield mesh
 

@@ -92,6 +92,13 @@ async def test_a_part_of_the_book(book: Client, other: Client):
         await exported(book, tag="\x00")
 
 
+async def test_a_name_that_looks_like_an_error_comes_back(book: Client, other: Client):
+    await book.create("+306900000001", first_name="#VALUE!", last_name="'#N/A")
+    await other.imported(await exported(book))
+    (person,) = await other.book()
+    assert (person.first_name, person.last_name) == ("#VALUE!", "'#N/A")
+
+
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=30)
 NAME = TEXT.map(lambda text: " ".join(text.split())).filter(str.isprintable)
 PERSON = st.fixed_dictionaries(
