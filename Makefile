@@ -11,7 +11,9 @@ run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local
 
 test: $(VENV)/ready ## every test, with real servers
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --ignore tests/pages
+	# By themselves: a sender of theirs would meet what other tests have left in the streams.
+	$(BIN)/pytest tests/pages
 
 crash: $(VENV)/ready ## injures the send path at every step; ONLY="sender.intent" chooses, FULL=1 takes a night
 	$(BIN)/python -m tests.crash $(if $(ONLY),--only "$(ONLY)") $(if $(FULL),--full)
