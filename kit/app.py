@@ -99,8 +99,7 @@ class Running:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for inbox in inboxes:
-            await inbox.drain(HANDS_DRAIN_SECONDS)
+        await asyncio.gather(*(inbox.drain(HANDS_DRAIN_SECONDS) for inbox in inboxes))
 
     async def __aexit__(self, *exception: object) -> None:
         await self._stack.aclose()
