@@ -7,7 +7,8 @@ from datetime import datetime
 
 from astronote.wallet.v1.wallet_pb2 import Transaction, Wallet
 from services.wallet import ledger
-from services.wallet.store import Journal, WalletStore
+from services.wallet.store import WalletStore
+from services.wallet.store.journals import Journal
 
 # Whatever was given before under this key was the welcome: hence no hash of the amount.
 KEY, HASH = "welcome", hashlib.sha256(b"welcome").digest()

@@ -6,7 +6,7 @@ from kit.app import App, Parts
 from kit.bus import Consumer
 from services.wallet.audit import recount
 from services.wallet.consumers import Consumers
-from services.wallet.servicer import Wallets
+from services.wallet.servicers.wallets import Wallets
 from services.wallet.settings import Settings
 from services.wallet.welcome import Welcome
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import orjson
 
-from services.wallet.store import RECOUNT
+from services.wallet.store.audit import RECOUNT
 from tests.crash.runs import Run
 from tests.shop import Shop
 

@@ -16,7 +16,8 @@ from kit.interceptors import Context
 from kit.store import Database
 from services.wallet import ledger
 from services.wallet.errors import HoldIdInvalid, HoldNotFound, KeyInvalid, ReasonInvalid, WalletNotFound
-from services.wallet.store import Journal, WalletStore
+from services.wallet.store import WalletStore
+from services.wallet.store.journals import Journal
 from services.wallet.welcome import Welcome
 
 KEY_LENGTH_MAX = 200

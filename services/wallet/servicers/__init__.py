@@ -1,0 +1,1 @@
+"""The RPCs of the wallet, a module a proto service."""

@@ -1,0 +1,15 @@
+"""All SQL of the wallet.
+
+Locks: a transaction takes at most one hold and then at most one wallet, in this order, so that none waits in a circle.
+Whoever holds the lock of a hold (or, where there is no hold, of the wallet) alone books under its keys.
+"""
+
+from services.wallet.store.audit import AuditStatements
+from services.wallet.store.holds import HoldStatements
+from services.wallet.store.journals import JournalStatements
+from services.wallet.store.subscriptions import SubscriptionStatements
+from services.wallet.store.wallets import WalletStatements
+
+
+class WalletStore(JournalStatements, WalletStatements, HoldStatements, SubscriptionStatements, AuditStatements):
+    """Every statement, in one transaction."""
