@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FileDescriptor
 from prometheus_client import start_http_server
 
 from kit import log
-from kit.boundary import forever
+from kit.boundary import ended, forever
 from kit.bus import Bus, Consumer, Inbox, Relay
 from kit.channel import Peer
 from kit.config import ServiceSettings
@@ -96,9 +96,7 @@ class Running:
         return self
 
     async def _drain(self, inboxes: Sequence[Inbox]) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
         await asyncio.gather(*(inbox.drain(HANDS_DRAIN_SECONDS) for inbox in inboxes))
 
     async def __aexit__(self, *exception: object) -> None:

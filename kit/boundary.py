@@ -4,7 +4,7 @@ What is raised below is logged and counted here, and the work goes on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from prometheus_client import Counter
@@ -55,3 +55,14 @@ async def forever(
                 await wake.wait()
         except TimeoutError:
             pass
+
+
+async def ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancels the tasks and waits until they are gone. Until Python 3.12, `asyncio.wait_for` swallows a cancellation
+    that meets its result, so it is said again.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1)

@@ -24,7 +24,7 @@ from prometheus_client import Gauge
 from sqlalchemy import delete, func, select, text, update
 
 from kit import crash
-from kit.boundary import guarded
+from kit.boundary import ended, guarded
 from kit.store import Database, Store
 
 RELAY_BATCH = 200
@@ -223,9 +223,12 @@ class Inbox:
         self._places.release()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Waits for what is in hand."""
+        """Waits for what is in hand; what takes longer is cut off, and delivered again."""
         if self._running:
-            await asyncio.wait(self._running, timeout=timeout_seconds)
+            _, late = await asyncio.wait(self._running, timeout=timeout_seconds)
+            if late:
+                log.warning("cut off", consumer=self._durable, count=len(late))
+            await ended(late)
 
     async def _subscribed(self) -> "JetStreamContext.PullSubscription":
         if self._subscription is None:

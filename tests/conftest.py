@@ -92,8 +92,10 @@ class TestMesh:
         await self.start(name, settings)
         # Other services' channels to it find it at once, too: they share the connection.
         await self.service(name)
-        yield
-        await self.stop(name)
+        try:
+            yield
+        finally:
+            await self.stop(name)
 
     async def stop(self, name: str) -> None:
         for key in [key for key in self._peers if key[0] == name]:

@@ -1,5 +1,8 @@
 """Which batches go out next and which books are closed next, in a transaction that nobody else sees."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from sqlalchemy import text
 
 from astronote.sender.v1.events_pb2 import CampaignTally
@@ -24,16 +27,23 @@ BATCHES = """
 """
 
 
+@asynccontextmanager
+async def undone(mesh: TestMesh) -> AsyncIterator[CampaignStore]:
+    """A transaction that ends as if it had never been: the mesh's own dispatcher would send what it adds."""
+    await mesh.service("campaigns")
+    async with CampaignStore.open_pipeline(mesh.app("campaigns").database) as store:
+        yield store
+        await store.driver.rollback()
+
+
 async def test_campaigns_that_stand_still_hold_up_no_other(mesh: TestMesh, merchant_id: str) -> None:
     """However many have all that they may have with the senders, and however long nothing was heard of them."""
-    await mesh.service("campaigns")
-    async with mesh.app("campaigns").database.pipeline.connect() as connection:
-        store = CampaignStore(connection, "")
+    async with undone(mesh) as store:
 
         async def sending(name: str, count: int, silent_seconds: float, out: int) -> list[str]:
             values = {"merchant_id": merchant_id, "name": name, "count": count, "silent_seconds": silent_seconds}
-            ids = [str(id) for id in (await connection.execute(text(CAMPAIGNS), values)).scalars()]
-            await connection.execute(text(BATCHES), {"merchant_id": merchant_id, "ids": ids, "out": out})
+            ids = [str(id) for id in (await store.connection.execute(text(CAMPAIGNS), values)).scalars()]
+            await store.connection.execute(text(BATCHES), {"merchant_id": merchant_id, "ids": ids, "out": out})
             return ids
 
         await sending("full", 120, 1e6, out=4)
@@ -41,19 +51,17 @@ async def test_campaigns_that_stand_still_hold_up_no_other(mesh: TestMesh, merch
         due = await store.dispatch(ahead=4, limit=1000)
         found = [str(batch.campaign_id) for batch in due if str(batch.campaign_id) in half + fresh]
         assert sorted(found) == sorted(half + fresh * 4)
-        await connection.rollback()
 
 
 async def test_campaigns_that_wait_for_reports_stand_before_none_that_can_be_closed(
     mesh: TestMesh, merchant_id: str
 ) -> None:
-    await mesh.service("campaigns")
-    async with mesh.app("campaigns").database.pipeline.connect() as connection:
-        store, mine = CampaignStore(connection, ""), {"merchant_id": merchant_id}
+    async with undone(mesh) as store:
+        mine = {"merchant_id": merchant_id}
 
         async def ended(count: int, targeted: int) -> list[str]:
             values = mine | {"count": count, "targeted": targeted}
-            return [str(id) for id in (await connection.execute(text(ENDED), values)).scalars()]
+            return [str(id) for id in (await store.connection.execute(text(ENDED), values)).scalars()]
 
         async def closable() -> list[str]:
             return [str(row.id) for row in await store.closable(20, 1, 60) if str(row.merchant_id) == merchant_id]
@@ -61,7 +69,7 @@ async def test_campaigns_that_wait_for_reports_stand_before_none_that_can_be_clo
         waiting = await ended(30, targeted=1)
         for _ in range(10):
             assert not set(await closable()) & set(waiting)
-        await connection.execute(text(PASS_TIME), mine)
+        await store.connection.execute(text(PASS_TIME), mine)
         (done,) = await ended(1, targeted=0)
         assert await closable() == [done]
         # What a new tally settles is seen at once, and what the wallet was not ready for a second later.
@@ -69,6 +77,5 @@ async def test_campaigns_that_wait_for_reports_stand_before_none_that_can_be_clo
         await store.apply_tally(tally)
         assert await closable() == [waiting[7]]
         assert await closable() == []
-        await connection.execute(text(PASS_TIME), mine)
+        await store.connection.execute(text(PASS_TIME), mine)
         assert sorted(await closable()) == sorted([done, waiting[7]])
-        await connection.rollback()

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -10,8 +10,9 @@ from sqlalchemy import func, select, text
 
 from astronote.accounts.v1.events_pb2 import MerchantRegistered
 from astronote.sender.v1.batches_pb2 import SendBatch
+from deploy.local.nats import Nats
 from kit import bus as kit_bus
-from kit.boundary import forever
+from kit.boundary import ended, forever
 from kit.bus import Bus, Consumer, Delivery, Inbox, Relay, RetryLater, work_subject
 from kit.store import Database
 from services.accounts.settings import Settings
@@ -39,10 +40,17 @@ async def database(mesh: TestMesh) -> AsyncIterator[Database]:
     await database.close()
 
 
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
+    """Not the mesh's own: what is said here no service could handle."""
+    with Nats(tmp_path_factory.mktemp("broker"), token="test", erase=True) as server:
+        yield server
+
+
 @pytest.fixture
-async def bus(nats_server: Any) -> AsyncIterator[Bus]:
+async def bus(broker: Nats) -> AsyncIterator[Bus]:
     """A name of its own, so that each test has its own place in the streams."""
-    bus = Bus(nats_server.url, f"test{uuid.uuid4().hex[:8]}")
+    bus = Bus(broker.url, f"test{uuid.uuid4().hex[:8]}")
     await bus.connect()
     yield bus
     await bus.close()
@@ -60,8 +68,7 @@ class Fed:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        await ended([self.task])
         await self.inbox.drain(5)
 
 
