@@ -117,6 +117,10 @@ batches = Table(
     Column("state", Text, nullable=False, server_default="READY"),
     Column("generation", Integer, nullable=False, server_default="0"),
     Column("publish_time", DateTime(timezone=True)),
+    # Not published before; none: at once.
+    Column("due_time", DateTime(timezone=True)),
+    # By whose clock its recipients live (IANA); empty where nobody asked.
+    Column("time_zone", Text, nullable=False, server_default=""),
     UniqueConstraint("campaign_id", "number", name="batches_campaign_id_number_key"),
     CheckConstraint("state IN ('READY', 'PUBLISHED', 'TAKEN', 'DONE', 'CANCELLED')", name="batches_state_check"),
     Index("batches_open_idx", "campaign_id", "state", "number", postgresql_where=text("state <> 'DONE'")),

@@ -25,6 +25,10 @@ BATCHES = """
     SELECT CAST(:merchant_id AS uuid), c, n, '', 1, 1, CASE WHEN n <= :out THEN 'PUBLISHED' ELSE 'READY' END
     FROM unnest(CAST(:ids AS uuid[])) c, generate_series(1, 6) n
 """
+DUE = """
+    UPDATE batches SET due_time = now() + make_interval(secs => :seconds)
+    WHERE campaign_id = ANY(CAST(:ids AS uuid[])) AND number >= :first
+"""
 
 
 @asynccontextmanager
@@ -47,9 +51,15 @@ async def test_campaigns_that_stand_still_hold_up_no_other(mesh: TestMesh, merch
             return ids
 
         await sending("full", 120, 1e6, out=4)
+        later = await sending("not due", 120, 1e6, out=0)
+        await store.connection.execute(text(DUE), {"ids": later, "first": 1, "seconds": 60})
         half, fresh = await sending("half full", 1, 10, out=3), await sending("fresh", 1, 0, out=0)
+        # What is due goes out beside what is not, whatever stands first.
+        await store.connection.execute(text(DUE), {"ids": fresh, "first": 1, "seconds": 60})
+        await store.connection.execute(text(DUE), {"ids": fresh, "first": 3, "seconds": -60})
         due = await store.dispatch(ahead=4, limit=1000)
-        found = [str(batch.campaign_id) for batch in due if str(batch.campaign_id) in half + fresh]
+        mine = half + fresh + later
+        found = [str(batch.campaign_id) for batch in due if str(batch.campaign_id) in mine]
         assert sorted(found) == sorted(half + fresh * 4)
 
 

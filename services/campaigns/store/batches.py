@@ -12,7 +12,8 @@ from services.campaigns.tables import batches, campaigns
 Verdict = ClaimBatchResponse.Verdict
 PUBLISHED = (batches.c.id, batches.c.campaign_id, batches.c.generation, batches.c.payload)
 
-# Campaigns without room are left out before the limit: any number of them may stand still, and none holds up the rest.
+# Campaigns without room, or with nothing that is due yet, are left out before the limit: any number of them may stand
+# still, and none holds up the rest.
 _DISPATCH = text("""
     WITH going AS (
         SELECT c.id, out.room
@@ -21,13 +22,17 @@ _DISPATCH = text("""
             WHERE b.campaign_id = c.id AND b.state IN ('PUBLISHED', 'TAKEN')
         ) out
         WHERE c.state = 'SENDING' AND NOT c.final AND out.room > 0
-          AND EXISTS (SELECT FROM batches b WHERE b.campaign_id = c.id AND b.state = 'READY')
+          AND EXISTS (
+              SELECT FROM batches b WHERE b.campaign_id = c.id AND b.state = 'READY'
+                AND (b.due_time IS NULL OR b.due_time <= now())
+          )
         ORDER BY c.news_time
         LIMIT 50
         FOR UPDATE OF c SKIP LOCKED
     ), due AS (
         SELECT b.id FROM going g CROSS JOIN LATERAL (
             SELECT id FROM batches WHERE campaign_id = g.id AND state = 'READY'
+              AND (due_time IS NULL OR due_time <= now())
             ORDER BY number LIMIT g.room
         ) b
         LIMIT :limit
