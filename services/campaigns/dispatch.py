@@ -12,7 +12,8 @@ from kit.rows import AnyRow
 from kit.store import Database
 from services.campaigns.store import CampaignStore
 
-LANE = "bulk"
+# By whether a batch is expedited.
+SUBJECTS = {False: work_subject(SendBatch, "bulk"), True: work_subject(SendBatch, "single")}
 ROUND_SIZE = 16
 
 
@@ -41,9 +42,11 @@ class Dispatcher:
 
     async def _publish(self, batches: Sequence[AnyRow]) -> None:
         """Raises what the broker refused, after it was handed back."""
-        subject = work_subject(SendBatch, LANE)
         sent = await asyncio.gather(
-            *(self._bus.publish(subject, batch.payload, f"{batch.id}-{batch.generation}") for batch in batches),
+            *(
+                self._bus.publish(SUBJECTS[batch.expedited], batch.payload, f"{batch.id}-{batch.generation}")
+                for batch in batches
+            ),
             return_exceptions=True,
         )
         refused = {batch.id: error for batch, error in zip(batches, sent, strict=True) if error is not None}

@@ -15,15 +15,14 @@ import structlog
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1.audience_pb2 import Audience
 from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
-from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
 from kit import crash
 from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
-from services.campaigns import pricing
-from services.campaigns.codes import Codes, first_message_id
+from services.campaigns import batching
+from services.campaigns.codes import Codes
 from services.campaigns.errors import TextInvalid
 from services.campaigns.rendering import Text, compile_text
 from services.campaigns.store import CampaignStore
@@ -80,7 +79,9 @@ class Audiences:
 
 
 class Preparer:
-    """A step prepares one campaign; several run at once, here and in other replicas."""
+    """`step` freezes and pays for one campaign, `hold_step` pays for one that is frozen already: what is made with its
+    audience does not wait behind a million. Several run at once, here and in other replicas.
+    """
 
     def __init__(
         self, database: Database, audiences: Audiences, wallet: Peer, codes: Codes, batch_size: int, due: asyncio.Event
@@ -91,15 +92,21 @@ class Preparer:
         self._due = due
 
     async def step(self) -> bool:
+        return await self._prepare(frozen=False)
+
+    async def hold_step(self) -> bool:
+        return await self._prepare(frozen=True)
+
+    async def _prepare(self, *, frozen: bool) -> bool:
         async with CampaignStore.open_pipeline(self._database) as store:
-            row = await store.take_preparing(lease_id=str(uuid.uuid4()))
+            row = await store.take_preparing(str(uuid.uuid4()), frozen=frozen)
         if row is None:
             return False
         try:
-            frozen = row if row.frozen else await self._frozen(row)
+            whole = row if frozen else await self._frozen(row)
             crash.point("prepare.frozen")
-            if frozen is not None:
-                await self._hold(frozen)
+            if whole is not None:
+                await self._hold(whole)
         except LeaseLostError:
             log.info("preparation given up", campaign_id=row.id)
         return True
@@ -135,7 +142,7 @@ class Preparer:
         """One batch of these members, or several where one would be more than the broker carries."""
         async with CampaignStore.open_pipeline(self._database) as store:
             batch_id = await store.next_batch_id()
-        batch = self._batch(row, batch_id, text, members)
+        batch = batching.frozen(row, batch_id, text, members, self._codes)
         if batch.ByteSize() > BATCH_BYTES_MAX and len(members) > 1:
             half = len(members) // 2
             await self._store(row, text, members[:half])
@@ -143,25 +150,6 @@ class Preparer:
             return
         async with CampaignStore.open_pipeline(self._database) as store:
             await store.add_batch(row, batch, after_phone=members[-1].phone, members=len(members))
-
-    def _batch(self, row: AnyRow, batch_id: int, text: Text, members: Sequence[contacts.AudienceMember]) -> SendBatch:
-        first_id = first_message_id(batch_id)
-        codes = self._codes.of_range(first_id, len(members))
-        recipients = pricing.recipients(text, members, codes)
-        if len(recipients) < len(members):
-            # Some texts are too long. Those that stay are rendered anew, since a code belongs to a place in the batch.
-            kept = {recipient.phone for recipient in recipients}
-            staying = [member for member in members if member.phone in kept]
-            recipients = pricing.recipients(text, staying, codes[: len(staying)])
-        return SendBatch(
-            batch_id=batch_id,
-            campaign_id=row.id,
-            merchant_id=row.merchant_id,
-            hold_id=row.id,
-            sender_name=row.sender_name,
-            first_message_id=first_id,
-            recipients=recipients,
-        )
 
     async def _hold(self, row: AnyRow) -> None:
         failure = "NO_RECIPIENTS" if row.price == 0 else ""

@@ -121,11 +121,13 @@ def _check(name: str, field: str) -> None:
     )
 
 
-def preview(text: str, values: Mapping[str, str], base_url: str) -> str:
-    """Renders with the values that are given; where there is none, the default, or else the field's own name. Its links
-    are as long as every other.
-    """
+def sample_values(text: str, compiled: Text, values: Mapping[str, str]) -> list[str]:
+    """Where there is no value, none for a field with a default, or else the field's own name."""
     with_default = {match[1] for match in _FIELD.finditer(text) if match[2]}
+    return [values.get(name) or ("" if name in with_default else f"[{name}]") for name in compiled.fields]
+
+
+def preview(text: str, values: Mapping[str, str], base_url: str) -> str:
+    """Renders with the values that are given, and samples for the rest. Its links are as long as every other."""
     compiled = compile_text(text, base_url)
-    shown = [values.get(name) or ("" if name in with_default else f"[{name}]") for name in compiled.fields]
-    return compiled.render(shown, PLACEHOLDER)
+    return compiled.render(sample_values(text, compiled, values), PLACEHOLDER)

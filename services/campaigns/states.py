@@ -1,4 +1,4 @@
-"""The states of a campaign and what moves it between them.
+"""The states of a campaign, and which verb may move it out of which.
 
 draft → preparing → sending → completed
           ↕ paused ↕             failed (from preparing)   cancelled (from preparing, sending, paused)
@@ -9,15 +9,23 @@ from services.campaigns.errors import WrongState
 
 State = Campaign.State
 
-EDITABLE = frozenset({Campaign.DRAFT})
-PAUSABLE = frozenset({Campaign.PREPARING, Campaign.SENDING})
-RESUMABLE = frozenset({Campaign.PAUSED})
-CANCELLABLE = frozenset({Campaign.PREPARING, Campaign.SENDING, Campaign.PAUSED})
 ENDED = frozenset({Campaign.COMPLETED, Campaign.FAILED, Campaign.CANCELLED})
+#: By verb: the states that it may find.
+ALLOWED: dict[str, frozenset[State.ValueType]] = {
+    "edit": frozenset({Campaign.DRAFT}),
+    "delete": frozenset({Campaign.DRAFT}),
+    "send": frozenset({Campaign.DRAFT}),
+    "pause": frozenset({Campaign.PREPARING, Campaign.SENDING}),
+    "resume": frozenset({Campaign.PAUSED}),
+    "cancel": frozenset({Campaign.PREPARING, Campaign.SENDING, Campaign.PAUSED}),
+    "archive": ENDED,
+}
+#: What may be written in every state, since no text depends on it.
+ALWAYS_EDITABLE = frozenset({"name"})
 
 
-def check(state: State.ValueType, allowed: frozenset[State.ValueType]) -> None:
+def check(state: State.ValueType, verb: str) -> None:
     """Refuses `WrongState`."""
-    if state not in allowed:
-        names = ",".join(sorted(State.Name(value) for value in allowed))
-        raise WrongState(state=State.Name(state), allowed=names)
+    if state not in ALLOWED[verb]:
+        names = ",".join(sorted(State.Name(value) for value in ALLOWED[verb]))
+        raise WrongState(verb=verb, state=State.Name(state), allowed=names)

@@ -93,9 +93,13 @@ campaigns = Table(
     Column("nameless", Boolean, nullable=False, server_default=text("false")),
     # When somebody looks whether its books can be closed.
     Column("close_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    Column("kind", EnumName(Campaign.Kind), nullable=False, server_default="CAMPAIGN"),
+    Column("parent_id", Text, nullable=False, server_default=""),
+    Column("archive_time", DateTime(timezone=True)),
     UniqueConstraint("number", name="campaigns_number_key"),
     CheckConstraint("credits_held >= 0 AND price >= 0 AND targeted >= 0", name="campaigns_amounts_check"),
-    Index("campaigns_merchant_id_number_idx", "merchant_id", "number"),
+    Index("campaigns_merchant_id_kind_number_idx", "merchant_id", "kind", "number"),
+    Index("campaigns_parent_idx", "merchant_id", "parent_id", "number", postgresql_where=text("parent_id <> ''")),
     Index("campaigns_state_idx", "state", postgresql_where=text("NOT final")),
     Index("campaigns_named_idx", "finish_time", postgresql_where=text("final AND NOT nameless")),
 )
@@ -115,6 +119,8 @@ batches = Table(
     Column("credits", Integer, nullable=False),
     # READY → PUBLISHED → TAKEN → DONE, or CANCELLED from the first two.
     Column("state", Text, nullable=False, server_default="READY"),
+    # Goes on the lane of the single texts.
+    Column("expedited", Boolean, nullable=False, server_default=text("false")),
     Column("generation", Integer, nullable=False, server_default="0"),
     Column("publish_time", DateTime(timezone=True)),
     # Not published before; none: at once.

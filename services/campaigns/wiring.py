@@ -43,7 +43,7 @@ def parts(app: App[Settings]) -> Parts:
     dispatcher = Dispatcher(database, app.bus, settings.batches_ahead, settings.republish_after_seconds)
     inquirer = Inquirer(database, sender, settings.silence_seconds, due)
     consumers = Consumers(database, due, ended)
-    campaigns = Campaigns(database, merchants, audiences, wallet, base_url, size, started, due)
+    campaigns = Campaigns(database, merchants, audiences, wallet, codes, base_url, size, started, due)
     return Parts(
         servicers={
             rpc.add_TemplatesServiceServicer_to_server: Templates(database, base_url),
@@ -59,6 +59,7 @@ def parts(app: App[Settings]) -> Parts:
         ],
         jobs=[
             *(Job(f"prepare {number}", preparer.step, 1.0, started) for number in range(PREPARERS)),
+            Job("hold", preparer.hold_step, 1.0, started),
             Job("dispatch", dispatcher.step, 1.0, due),
             Job("sweep", dispatcher.sweep_step, 2.0),
             Job("close", Closer(database, wallet).step, 1.0, ended),

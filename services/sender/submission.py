@@ -59,11 +59,12 @@ class Gatekeepers:
         return answer.verdict
 
     async def refused(self, batch: SendBatch, recipients: Sequence[BatchRecipient]) -> frozenset[str]:
-        """The phones that may no longer be texted. A single text may go to somebody who is no contact; who was erased
-        since the batch was frozen has an empty place in it.
+        """The phones that may no longer be texted. A single text and a test may go to somebody who is no contact; who
+        was erased since the batch was frozen has an empty place in it.
         """
         phones = [recipient.phone for recipient in recipients if recipient.phone]
-        request = contacts.FilterTextableRequest(phones=phones, allow_strangers=not batch.campaign_id)
+        allow_strangers = batch.allow_strangers or not batch.campaign_id
+        request = contacts.FilterTextableRequest(phones=phones, allow_strangers=allow_strangers)
         metadata = self._contacts.metadata(batch.merchant_id)
         answer = await self._audiences.FilterTextable(request, metadata=metadata, timeout=ASK_TIMEOUT_SECONDS)
         return frozenset(["", *answer.refused_phones])
@@ -231,7 +232,7 @@ class Submitter:
 
 def _lane(batch: SendBatch) -> str:
     """A single text belongs to no campaign."""
-    return BULK if batch.campaign_id else SINGLE
+    return BULK if batch.campaign_id and not batch.expedited else SINGLE
 
 
 def _parts(batch: SendBatch, attempt: AnyRow) -> tuple[Indexed, Indexed]:

@@ -14,7 +14,7 @@ from services.campaigns import books, offers, pricing, states
 from services.campaigns.codes import PLACEHOLDER
 from services.campaigns.errors import CampaignInvalid, TextInvalid
 from services.campaigns.rendering import compile_text, places_offer
-from services.campaigns.servicers.verbs import Verbs
+from services.campaigns.servicers.trials import Trials
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import shown
 
@@ -24,7 +24,7 @@ SENDER_NAME = re.compile(r"[A-Za-z0-9]{3,11}|\+[1-9]\d{7,14}")
 LOOK_SECONDS = 0.5
 
 
-class Campaigns(Verbs):
+class Campaigns(Trials):
     async def CreateCampaign(self, request: pb.CreateCampaignRequest, context: Context) -> pb.Campaign:
         campaign = request.campaign
         _check(campaign, sorted(WRITABLE))
@@ -43,7 +43,7 @@ class Campaigns(Verbs):
     async def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Context) -> pb.ListCampaignsResponse:
         limit, before = pages.size(request.page_size), pages.after(request.page_token, pages.number)
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
-            page = await store.campaign_page(before, limit)
+            page = await store.campaign_page(request, before, limit)
         token = pages.token(page, limit, lambda row: row.number)
         return pb.ListCampaignsResponse(campaigns=map(shown, page), next_page_token=token)
 
@@ -55,7 +55,8 @@ class Campaigns(Verbs):
             await self._audiences.count(caller.merchant_id(), campaign.audience)
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
             row = await store.campaign(campaign.id, lock=True)
-            states.check(row.state, states.EDITABLE)
+            if not states.ALWAYS_EDITABLE.issuperset(paths):
+                states.check(row.state, "edit")
             await _take_text(store, campaign)
             # A text of its own is no template's, and a template brings its text.
             whose = ["template_id", "text"] if {"template_id", "text"} & set(paths) else []
@@ -64,9 +65,30 @@ class Campaigns(Verbs):
             _check_offer_link(row.text, has_offer=row.offer_link)
             return shown(row)
 
+    async def CopyCampaign(self, request: pb.CopyCampaignRequest, context: Context) -> pb.Campaign:
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            if answer := await store.replayed(request, pb.Campaign):
+                return answer
+            copy = shown(await store.campaign(request.id))
+            copy.name = request.name or copy.name
+            _check(copy, ["name"])
+            return await store.answered(request, await store.create_campaign(copy))
+
+    async def ArchiveCampaign(self, request: pb.ArchiveCampaignRequest, context: Context) -> pb.Campaign:
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            row = await store.campaign(request.id, lock=True)
+            states.check(row.state, "archive")
+            time = row.archive_time or datetime.now(UTC)
+            return shown(await store.update_campaign(request.id, archive_time=time))
+
+    async def UnarchiveCampaign(self, request: pb.UnarchiveCampaignRequest, context: Context) -> pb.Campaign:
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            await store.campaign(request.id, lock=True)
+            return shown(await store.update_campaign(request.id, archive_time=None))
+
     async def DeleteCampaign(self, request: pb.DeleteCampaignRequest, context: Context) -> Empty:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
-            states.check((await store.campaign(request.id, lock=True)).state, states.EDITABLE)
+            states.check((await store.campaign(request.id, lock=True)).state, "delete")
             await store.delete_campaign(request.id)
         return Empty()
 

@@ -12,6 +12,7 @@ from kit.channel import Peer
 from kit.interceptors import Context
 from kit.store import Database
 from services.campaigns import offers, states
+from services.campaigns.codes import Codes
 from services.campaigns.errors import InsufficientCredits, NoRecipients, SenderNameMissing, SubscriptionRequired
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences
@@ -29,6 +30,7 @@ class Verbs(rpc.CampaignsServiceServicer):
         merchants: Merchants,
         audiences: Audiences,
         wallet: Peer,
+        codes: Codes,
         public_base_url: str,
         page_size: int,
         started: asyncio.Event,
@@ -36,6 +38,7 @@ class Verbs(rpc.CampaignsServiceServicer):
     ) -> None:
         self._database, self._merchants, self._audiences = database, merchants, audiences
         self._wallet, self._wallet_stub = wallet, WalletServiceStub(wallet.channel)
+        self._codes = codes
         self._public_base_url, self._page_size = public_base_url, page_size
         self._started, self._due = started, due
 
@@ -45,14 +48,14 @@ class Verbs(rpc.CampaignsServiceServicer):
             if answer := await store.recalled(request, pb.Campaign):
                 return answer
             row = await store.campaign(request.id)
-            states.check(row.state, states.EDITABLE)
+            states.check(row.state, "send")
         merchant = await self._merchants.get(merchant_id)
         await self._check_means(merchant_id, await self._audiences.count(merchant_id, row.audience))
         async with CampaignStore.open(self._database, merchant_id) as store:
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
             row = await store.campaign(request.id, lock=True)
-            states.check(row.state, states.EDITABLE)
+            states.check(row.state, "send")
             # As it stands now: it may have been edited a moment ago.
             sender_name = row.sender_name or merchant.sender_name
             if not sender_name:
@@ -69,7 +72,7 @@ class Verbs(rpc.CampaignsServiceServicer):
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
-            states.check((await store.campaign(request.id, lock=True)).state, states.PAUSABLE)
+            states.check((await store.campaign(request.id, lock=True)).state, "pause")
             row = await store.update_campaign(request.id, state=pb.Campaign.PAUSED)
             return await store.answered(request, shown(row))
 
@@ -78,7 +81,7 @@ class Verbs(rpc.CampaignsServiceServicer):
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
             row = await store.campaign(request.id, lock=True)
-            states.check(row.state, states.RESUMABLE)
+            states.check(row.state, "resume")
             answer = await store.answered(request, shown(await store.resume(row)))
         self._started.set()
         self._due.set()
@@ -89,7 +92,7 @@ class Verbs(rpc.CampaignsServiceServicer):
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
             row = await store.campaign(request.id, lock=True)
-            states.check(row.state, states.CANCELLABLE)
+            states.check(row.state, "cancel")
             return await store.answered(request, shown(await store.cancel(row)))
 
     async def _check_means(self, merchant_id: str, recipients: int) -> None:

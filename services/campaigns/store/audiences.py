@@ -21,11 +21,12 @@ class LeaseLostError(Exception):
 
 
 class AudienceStatements(Store):
-    async def take_preparing(self, lease_id: str) -> AnyRow | None:
-        """The campaign that has waited longest for somebody to freeze its audience, leased."""
+    async def take_preparing(self, lease_id: str, *, frozen: bool) -> AnyRow | None:
+        """The campaign that has waited longest for somebody to freeze its audience, or to pay for it, leased."""
         waiting = (
             select(campaigns.c.id)
-            .where(campaigns.c.state == Campaign.PREPARING, campaigns.c.lease_expire_time < func.now())
+            .where(campaigns.c.state == Campaign.PREPARING, campaigns.c.frozen == frozen)
+            .where(campaigns.c.lease_expire_time < func.now())
             .order_by(campaigns.c.start_time)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -64,12 +65,24 @@ class AudienceStatements(Store):
             "payload": batch.SerializeToString(),
             "recipient_count": len(batch.recipients),
             "credits": credits,
+            "expedited": batch.expedited,
         }
         await self.connection.execute(insert(batches).values(values))
 
     async def freeze(self, row: AnyRow) -> AnyRow:
         """The audience is whole. Raises `LeaseLostError`."""
         return await self._advance(row, frozen=True)
+
+    async def begin_small(self, values: dict[str, Any]) -> AnyRow:
+        """A campaign that gets its audience in this same transaction."""
+        begun = {"merchant_id": self.merchant_id, "state": Campaign.PREPARING, "start_time": func.now(), **values}
+        row: AnyRow = (await self.connection.execute(insert(campaigns).values(begun).returning(campaigns))).one()
+        return row
+
+    async def freeze_small(self, row: AnyRow, batch: SendBatch, members: int) -> AnyRow:
+        """This is all of it: it is to be paid for, by whoever is first."""
+        await self.add_batch(row, batch, after_phone="", members=members)
+        return await self._advance(row, frozen=True, lease_expire_time=text("'epoch'"))
 
     async def begin_sending(self, row: AnyRow, credits: int) -> None:
         """Raises `LeaseLostError`."""

@@ -10,7 +10,7 @@ from kit.store import Store
 from services.campaigns.tables import batches, campaigns
 
 Verdict = ClaimBatchResponse.Verdict
-PUBLISHED = (batches.c.id, batches.c.campaign_id, batches.c.generation, batches.c.payload)
+PUBLISHED = (batches.c.id, batches.c.campaign_id, batches.c.generation, batches.c.expedited, batches.c.payload)
 
 # Campaigns without room, or with nothing that is due yet, are left out before the limit: any number of them may stand
 # still, and none holds up the rest.
@@ -39,7 +39,7 @@ _DISPATCH = text("""
     )
     UPDATE batches SET state = 'PUBLISHED', generation = generation + 1, publish_time = now()
     FROM due WHERE batches.id = due.id AND batches.state = 'READY'
-    RETURNING batches.id, batches.campaign_id, batches.generation, batches.payload
+    RETURNING batches.id, batches.campaign_id, batches.generation, batches.expedited, batches.payload
 """)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select, text, update
 
-from astronote.campaigns.v1.campaigns_pb2 import Campaign
+from astronote.campaigns.v1.campaigns_pb2 import Campaign, ListCampaignsRequest
 from astronote.sender.v1.events_pb2 import CampaignTally
 from kit import rows
 from kit.rows import AnyRow
@@ -34,8 +34,13 @@ class CampaignStatements(Store):
             raise CampaignNotFound(id=id)
         return row
 
-    async def campaign_page(self, before: int | None, limit: int) -> list[AnyRow]:
-        query = select(campaigns).where(campaigns.c.merchant_id == self.merchant_id)
+    async def campaign_page(self, chosen: ListCampaignsRequest, before: int | None, limit: int) -> list[AnyRow]:
+        kind = chosen.kind or Campaign.CAMPAIGN
+        query = select(campaigns).where(campaigns.c.merchant_id == self.merchant_id, campaigns.c.kind == kind)
+        if not chosen.show_archived:
+            query = query.where(campaigns.c.archive_time.is_(None))
+        if chosen.parent_id:
+            query = query.where(campaigns.c.parent_id == chosen.parent_id)
         if before is not None:
             query = query.where(campaigns.c.number < before)
         return list((await self.connection.execute(query.order_by(campaigns.c.number.desc()).limit(limit))).all())

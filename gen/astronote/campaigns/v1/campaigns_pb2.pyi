@@ -365,6 +365,31 @@ class Campaign(_message.Message):
     """Nothing was sent; `failure` says why."""
     CANCELLED: Campaign.State.ValueType  # 8
 
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Campaign._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Campaign._Kind.ValueType  # 0
+        CAMPAIGN: Campaign._Kind.ValueType  # 1
+        """The merchant."""
+        TEST: Campaign._Kind.ValueType  # 2
+        """`TestCampaign`."""
+        AUTOMATION: Campaign._Kind.ValueType  # 3
+        """An automation: the texts that fell due together."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """Who made it."""
+
+    KIND_UNSPECIFIED: Campaign.Kind.ValueType  # 0
+    CAMPAIGN: Campaign.Kind.ValueType  # 1
+    """The merchant."""
+    TEST: Campaign.Kind.ValueType  # 2
+    """`TestCampaign`."""
+    AUTOMATION: Campaign.Kind.ValueType  # 3
+    """An automation: the texts that fell due together."""
+
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     TEMPLATE_ID_FIELD_NUMBER: _builtins.int
@@ -379,6 +404,9 @@ class Campaign(_message.Message):
     FINISH_TIME_FIELD_NUMBER: _builtins.int
     OFFER_LINK_FIELD_NUMBER: _builtins.int
     OFFER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     """Up to 100 characters."""
@@ -395,6 +423,9 @@ class Campaign(_message.Message):
     """Gives each text a link to the reader's own offer: where `{{offer_link}}` stands, or else at the end, with the words
     "View offer" in the text's language.
     """
+    kind: Global___Campaign.Kind.ValueType
+    parent_id: _builtins.str
+    """The campaign that it is a test of, or the automation that sent it."""
     @_builtins.property
     def audience(self) -> _audience_pb2.Audience: ...
     @_builtins.property
@@ -408,6 +439,10 @@ class Campaign(_message.Message):
     @_builtins.property
     def offer(self) -> _offers_pb2.OfferTerms:
         """What the page behind that link says."""
+
+    @_builtins.property
+    def archive_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is left out of the list."""
 
     def __init__(
         self,
@@ -426,10 +461,13 @@ class Campaign(_message.Message):
         finish_time: _timestamp_pb2.Timestamp | None = ...,
         offer_link: _builtins.bool = ...,
         offer: _offers_pb2.OfferTerms | None = ...,
+        kind: Global___Campaign.Kind.ValueType = ...,
+        parent_id: _builtins.str = ...,
+        archive_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "offer", b"offer", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "offer", b"offer", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "counts", b"counts", "create_time", b"create_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "parent_id", b"parent_id", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -558,18 +596,30 @@ class ListCampaignsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SHOW_ARCHIVED_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 500."""
     page_token: _builtins.str
+    show_archived: _builtins.bool
+    """Also what is archived."""
+    kind: Global___Campaign.Kind.ValueType
+    """Default `CAMPAIGN`."""
+    parent_id: _builtins.str
+    """Only tests of this campaign, or what this automation sent."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        show_archived: _builtins.bool = ...,
+        kind: Global___Campaign.Kind.ValueType = ...,
+        parent_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "parent_id", b"parent_id", "show_archived", b"show_archived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -891,6 +941,98 @@ class CancelCampaignRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelCampaignRequest: _TypeAlias = CancelCampaignRequest  # noqa: Y015
+
+@_typing.final
+class CopyCampaignRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    """Of the draft; that of the original where it is empty."""
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyCampaignRequest: _TypeAlias = CopyCampaignRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveCampaignRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveCampaignRequest: _TypeAlias = ArchiveCampaignRequest  # noqa: Y015
+
+@_typing.final
+class UnarchiveCampaignRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveCampaignRequest: _TypeAlias = UnarchiveCampaignRequest  # noqa: Y015
+
+@_typing.final
+class TestCampaignRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PHONES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    request_id: _builtins.str
+    @_builtins.property
+    def phones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1 to 5, in E.164."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        phones: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "phones", b"phones", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestCampaignRequest: _TypeAlias = TestCampaignRequest  # noqa: Y015
 
 @_typing.final
 class GetReportRequest(_message.Message):

@@ -386,6 +386,26 @@ class CampaignsServiceStub:
                 request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.CancelCampaignRequest.SerializeToString,
                 response_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
                 _registered_method=True)
+        self.CopyCampaign = channel.unary_unary(
+                '/astronote.campaigns.v1.CampaignsService/CopyCampaign',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.CopyCampaignRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+                _registered_method=True)
+        self.ArchiveCampaign = channel.unary_unary(
+                '/astronote.campaigns.v1.CampaignsService/ArchiveCampaign',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ArchiveCampaignRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+                _registered_method=True)
+        self.UnarchiveCampaign = channel.unary_unary(
+                '/astronote.campaigns.v1.CampaignsService/UnarchiveCampaign',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.UnarchiveCampaignRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+                _registered_method=True)
+        self.TestCampaign = channel.unary_unary(
+                '/astronote.campaigns.v1.CampaignsService/TestCampaign',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.TestCampaignRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+                _registered_method=True)
         self.GetReport = channel.unary_unary(
                 '/astronote.campaigns.v1.CampaignsService/GetReport',
                 request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.GetReportRequest.SerializeToString,
@@ -420,15 +440,16 @@ class CampaignsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCampaigns(self, request, context):
-        """Lists campaigns, newest first. Refuses `PAGE_TOKEN_INVALID`.
+        """Lists campaigns, newest first: without what is archived, tests, and what automations sent, unless asked for.
+        Refuses `PAGE_TOKEN_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateCampaign(self, request, context):
-        """Changes the fields of a draft that the mask names. Refuses what `CreateCampaign` refuses, `CAMPAIGN_NOT_FOUND`,
-        and `WRONG_STATE` when it is no draft.
+        """Changes the fields that the mask names: the name at any time, everything else while it is a draft. Refuses what
+        `CreateCampaign` refuses, `CAMPAIGN_NOT_FOUND`, and `WRONG_STATE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -475,6 +496,40 @@ class CampaignsServiceServicer:
 
     def CancelCampaign(self, request, context):
         """Ends a campaign: what no sender had begun is skipped, and its credits are released. Refuses `WRONG_STATE`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CopyCampaign(self, request, context):
+        """Adds a draft that says the same to the same audience, whatever became of the original. Refuses
+        `CAMPAIGN_NOT_FOUND`, `CAMPAIGN_INVALID` (with the field).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveCampaign(self, request, context):
+        """Leaves a campaign that has ended out of the list. Nothing else changes: its links and books stay. Again is
+        harmless. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveCampaign(self, request, context):
+        """Brings an archived campaign back into the list. Again is harmless. Refuses `CAMPAIGN_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestCampaign(self, request, context):
+        """Texts a campaign to a few phones of the merchant's own, now and as it stands: with the values of whoever is a
+        contact, and the names of the fields for the others. Answers with a campaign of the kind `TEST`, which has its own
+        books, hold and working links, and takes no part in those of the campaign. Whoever opted out is skipped.
+
+        Refuses `CAMPAIGN_NOT_FOUND`, `CAMPAIGN_INVALID` (with the field), `SENDER_NAME_MISSING`, `TEXT_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -546,6 +601,26 @@ def add_CampaignsServiceServicer_to_server(servicer, server):
             'CancelCampaign': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelCampaign,
                     request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.CancelCampaignRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.SerializeToString,
+            ),
+            'CopyCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.CopyCampaign,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.CopyCampaignRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.SerializeToString,
+            ),
+            'ArchiveCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveCampaign,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ArchiveCampaignRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.SerializeToString,
+            ),
+            'UnarchiveCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveCampaign,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.UnarchiveCampaignRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.SerializeToString,
+            ),
+            'TestCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestCampaign,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.TestCampaignRequest.FromString,
                     response_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.SerializeToString,
             ),
             'GetReport': grpc.unary_unary_rpc_method_handler(
@@ -829,6 +904,114 @@ class CampaignsService:
             target,
             '/astronote.campaigns.v1.CampaignsService/CancelCampaign',
             astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.CancelCampaignRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CopyCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.CampaignsService/CopyCampaign',
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.CopyCampaignRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.CampaignsService/ArchiveCampaign',
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.ArchiveCampaignRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.CampaignsService/UnarchiveCampaign',
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.UnarchiveCampaignRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.CampaignsService/TestCampaign',
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.TestCampaignRequest.SerializeToString,
             astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
             options,
             channel_credentials,

@@ -153,10 +153,12 @@ class CampaignsServiceStub:
     GetCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.GetCampaignRequest, _campaigns_pb2.Campaign]
     """Returns one campaign, with its counts. Refuses `CAMPAIGN_NOT_FOUND`."""
     ListCampaigns: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ListCampaignsRequest, _campaigns_pb2.ListCampaignsResponse]
-    """Lists campaigns, newest first. Refuses `PAGE_TOKEN_INVALID`."""
+    """Lists campaigns, newest first: without what is archived, tests, and what automations sent, unless asked for.
+    Refuses `PAGE_TOKEN_INVALID`.
+    """
     UpdateCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.UpdateCampaignRequest, _campaigns_pb2.Campaign]
-    """Changes the fields of a draft that the mask names. Refuses what `CreateCampaign` refuses, `CAMPAIGN_NOT_FOUND`,
-    and `WRONG_STATE` when it is no draft.
+    """Changes the fields that the mask names: the name at any time, everything else while it is a draft. Refuses what
+    `CreateCampaign` refuses, `CAMPAIGN_NOT_FOUND`, and `WRONG_STATE`.
     """
     DeleteCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.DeleteCampaignRequest, _empty_pb2.Empty]
     """Removes a draft. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`."""
@@ -175,6 +177,23 @@ class CampaignsServiceStub:
     """Goes on from where it was paused. Refuses `WRONG_STATE`."""
     CancelCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.CancelCampaignRequest, _campaigns_pb2.Campaign]
     """Ends a campaign: what no sender had begun is skipped, and its credits are released. Refuses `WRONG_STATE`."""
+    CopyCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.CopyCampaignRequest, _campaigns_pb2.Campaign]
+    """Adds a draft that says the same to the same audience, whatever became of the original. Refuses
+    `CAMPAIGN_NOT_FOUND`, `CAMPAIGN_INVALID` (with the field).
+    """
+    ArchiveCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ArchiveCampaignRequest, _campaigns_pb2.Campaign]
+    """Leaves a campaign that has ended out of the list. Nothing else changes: its links and books stay. Again is
+    harmless. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`.
+    """
+    UnarchiveCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.UnarchiveCampaignRequest, _campaigns_pb2.Campaign]
+    """Brings an archived campaign back into the list. Again is harmless. Refuses `CAMPAIGN_NOT_FOUND`."""
+    TestCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.TestCampaignRequest, _campaigns_pb2.Campaign]
+    """Texts a campaign to a few phones of the merchant's own, now and as it stands: with the values of whoever is a
+    contact, and the names of the fields for the others. Answers with a campaign of the kind `TEST`, which has its own
+    books, hold and working links, and takes no part in those of the campaign. Whoever opted out is skipped.
+
+    Refuses `CAMPAIGN_NOT_FOUND`, `CAMPAIGN_INVALID` (with the field), `SENDER_NAME_MISSING`, `TEXT_INVALID`.
+    """
     GetReport: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.GetReportRequest, _campaigns_pb2.Report]
     """Returns the books of a campaign. Refuses `CAMPAIGN_NOT_FOUND`."""
     WatchCampaign: _grpc.UnaryStreamMultiCallable[_campaigns_pb2.WatchCampaignRequest, _campaigns_pb2.Progress]
@@ -196,10 +215,12 @@ class CampaignsServiceAsyncStub(CampaignsServiceStub):
     GetCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.GetCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Returns one campaign, with its counts. Refuses `CAMPAIGN_NOT_FOUND`."""
     ListCampaigns: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ListCampaignsRequest, _campaigns_pb2.ListCampaignsResponse]  # type: ignore[assignment]
-    """Lists campaigns, newest first. Refuses `PAGE_TOKEN_INVALID`."""
+    """Lists campaigns, newest first: without what is archived, tests, and what automations sent, unless asked for.
+    Refuses `PAGE_TOKEN_INVALID`.
+    """
     UpdateCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.UpdateCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
-    """Changes the fields of a draft that the mask names. Refuses what `CreateCampaign` refuses, `CAMPAIGN_NOT_FOUND`,
-    and `WRONG_STATE` when it is no draft.
+    """Changes the fields that the mask names: the name at any time, everything else while it is a draft. Refuses what
+    `CreateCampaign` refuses, `CAMPAIGN_NOT_FOUND`, and `WRONG_STATE`.
     """
     DeleteCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.DeleteCampaignRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a draft. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`."""
@@ -218,6 +239,23 @@ class CampaignsServiceAsyncStub(CampaignsServiceStub):
     """Goes on from where it was paused. Refuses `WRONG_STATE`."""
     CancelCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.CancelCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Ends a campaign: what no sender had begun is skipped, and its credits are released. Refuses `WRONG_STATE`."""
+    CopyCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.CopyCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
+    """Adds a draft that says the same to the same audience, whatever became of the original. Refuses
+    `CAMPAIGN_NOT_FOUND`, `CAMPAIGN_INVALID` (with the field).
+    """
+    ArchiveCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ArchiveCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
+    """Leaves a campaign that has ended out of the list. Nothing else changes: its links and books stay. Again is
+    harmless. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`.
+    """
+    UnarchiveCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.UnarchiveCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
+    """Brings an archived campaign back into the list. Again is harmless. Refuses `CAMPAIGN_NOT_FOUND`."""
+    TestCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.TestCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
+    """Texts a campaign to a few phones of the merchant's own, now and as it stands: with the values of whoever is a
+    contact, and the names of the fields for the others. Answers with a campaign of the kind `TEST`, which has its own
+    books, hold and working links, and takes no part in those of the campaign. Whoever opted out is skipped.
+
+    Refuses `CAMPAIGN_NOT_FOUND`, `CAMPAIGN_INVALID` (with the field), `SENDER_NAME_MISSING`, `TEXT_INVALID`.
+    """
     GetReport: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.GetReportRequest, _campaigns_pb2.Report]  # type: ignore[assignment]
     """Returns the books of a campaign. Refuses `CAMPAIGN_NOT_FOUND`."""
     WatchCampaign: _aio.UnaryStreamMultiCallable[_campaigns_pb2.WatchCampaignRequest, _campaigns_pb2.Progress]  # type: ignore[assignment]
@@ -254,7 +292,9 @@ class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _campaigns_pb2.ListCampaignsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_campaigns_pb2.ListCampaignsResponse, _abc.Awaitable[_campaigns_pb2.ListCampaignsResponse]]:
-        """Lists campaigns, newest first. Refuses `PAGE_TOKEN_INVALID`."""
+        """Lists campaigns, newest first: without what is archived, tests, and what automations sent, unless asked for.
+        Refuses `PAGE_TOKEN_INVALID`.
+        """
 
     @_abc_1.abstractmethod
     def UpdateCampaign(
@@ -262,8 +302,8 @@ class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _campaigns_pb2.UpdateCampaignRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
-        """Changes the fields of a draft that the mask names. Refuses what `CreateCampaign` refuses, `CAMPAIGN_NOT_FOUND`,
-        and `WRONG_STATE` when it is no draft.
+        """Changes the fields that the mask names: the name at any time, everything else while it is a draft. Refuses what
+        `CreateCampaign` refuses, `CAMPAIGN_NOT_FOUND`, and `WRONG_STATE`.
         """
 
     @_abc_1.abstractmethod
@@ -318,6 +358,47 @@ class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
         """Ends a campaign: what no sender had begun is skipped, and its credits are released. Refuses `WRONG_STATE`."""
+
+    @_abc_1.abstractmethod
+    def CopyCampaign(
+        self,
+        request: _campaigns_pb2.CopyCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
+        """Adds a draft that says the same to the same audience, whatever became of the original. Refuses
+        `CAMPAIGN_NOT_FOUND`, `CAMPAIGN_INVALID` (with the field).
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveCampaign(
+        self,
+        request: _campaigns_pb2.ArchiveCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
+        """Leaves a campaign that has ended out of the list. Nothing else changes: its links and books stay. Again is
+        harmless. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveCampaign(
+        self,
+        request: _campaigns_pb2.UnarchiveCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
+        """Brings an archived campaign back into the list. Again is harmless. Refuses `CAMPAIGN_NOT_FOUND`."""
+
+    @_abc_1.abstractmethod
+    def TestCampaign(
+        self,
+        request: _campaigns_pb2.TestCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
+        """Texts a campaign to a few phones of the merchant's own, now and as it stands: with the values of whoever is a
+        contact, and the names of the fields for the others. Answers with a campaign of the kind `TEST`, which has its own
+        books, hold and working links, and takes no part in those of the campaign. Whoever opted out is skipped.
+
+        Refuses `CAMPAIGN_NOT_FOUND`, `CAMPAIGN_INVALID` (with the field), `SENDER_NAME_MISSING`, `TEXT_INVALID`.
+        """
 
     @_abc_1.abstractmethod
     def GetReport(

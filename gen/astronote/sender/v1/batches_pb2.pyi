@@ -33,6 +33,8 @@ class SendBatch(_message.Message):
     SENDER_NAME_FIELD_NUMBER: _builtins.int
     FIRST_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
+    EXPEDITED_FIELD_NUMBER: _builtins.int
+    ALLOW_STRANGERS_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.int
     campaign_id: _builtins.str
     merchant_id: _builtins.str
@@ -41,6 +43,10 @@ class SendBatch(_message.Message):
     sender_name: _builtins.str
     first_message_id: _builtins.int
     """The id of the first recipient's message; the others follow one by one."""
+    expedited: _builtins.bool
+    """A few texts that somebody waits for: they travel on the lane of single texts."""
+    allow_strangers: _builtins.bool
+    """Also to phones that are no contact's, as a test is."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchRecipient]: ...
     def __init__(
@@ -53,10 +59,12 @@ class SendBatch(_message.Message):
         sender_name: _builtins.str = ...,
         first_message_id: _builtins.int = ...,
         recipients: _abc.Iterable[Global___BatchRecipient] | None = ...,
+        expedited: _builtins.bool = ...,
+        allow_strangers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "campaign_id", b"campaign_id", "first_message_id", b"first_message_id", "hold_id", b"hold_id", "merchant_id", b"merchant_id", "recipients", b"recipients", "sender_name", b"sender_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_strangers", b"allow_strangers", "batch_id", b"batch_id", "campaign_id", b"campaign_id", "expedited", b"expedited", "first_message_id", b"first_message_id", "hold_id", b"hold_id", "merchant_id", b"merchant_id", "recipients", b"recipients", "sender_name", b"sender_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
