@@ -23,6 +23,12 @@ def pipeline_table(name: str) -> None:
     _secure(name)
 
 
+def shared_table(name: str) -> None:
+    """Everybody reads it; only the pipeline's role writes."""
+    _secure(name)
+    op.execute(f"CREATE POLICY shared ON {name} FOR SELECT USING (true)")
+
+
 def kit_tables() -> None:
     """The tables that kit itself needs (`kit.store.kit_tables`), as they were at the first release, secured."""
     now = sa.text("now()")

@@ -45,3 +45,23 @@ class HoldExceeded(FailedPrecondition):
 
 class HoldUnsettled(Aborted):
     """What was captured is not the sum that the caller expects; try again when all of it has arrived."""
+
+
+class CatalogueInvalid(InvalidArgument):
+    """A field of the catalogue is wrong."""
+
+
+class CreditsInvalid(InvalidArgument):
+    """A top-up is not of so many credits."""
+
+
+class CurrencyUnknown(InvalidArgument):
+    """Nothing is sold in this currency."""
+
+
+class PackageNotFound(NotFound):
+    """No such package is sold."""
+
+
+class PlanNotFound(NotFound):
+    """No such plan is sold."""

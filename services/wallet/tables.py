@@ -1,12 +1,14 @@
 """The schema. Columns are named like the fields of their message."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
     ForeignKeyConstraint,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
@@ -17,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import BIGINT
 
+from astronote.wallet.v1.catalogue_pb2 import Plan
 from astronote.wallet.v1.wallet_pb2 import HoldRecord, Subscription, Transaction
 from kit.rows import EnumName
 from kit.store import kit_tables
@@ -105,4 +108,68 @@ subscriptions = Table(
     Column("state", EnumName(Subscription.State), nullable=False),
     Column("period_end_time", DateTime(timezone=True)),
     PrimaryKeyConstraint("merchant_id", name="subscriptions_pkey"),
+)
+
+# The catalogue, for all merchants.
+packages = Table(
+    "packages",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("credits", Integer, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("price_cents", Integer, nullable=False),
+    Column("stripe_price_id", Text, nullable=False, server_default=""),
+    Column("listed", Boolean, nullable=False, server_default="false"),
+    PrimaryKeyConstraint("id", name="packages_pkey"),
+    CheckConstraint("credits > 0 AND price_cents > 0", name="packages_positive_check"),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("interval", EnumName(Plan.Interval), nullable=False),
+    Column("credits", Integer, nullable=False, server_default="0"),
+    Column("currency", Text, nullable=False),
+    Column("price_cents", Integer, nullable=False),
+    Column("stripe_price_id", Text, nullable=False, server_default=""),
+    Column("listed", Boolean, nullable=False, server_default="false"),
+    PrimaryKeyConstraint("id", name="plans_pkey"),
+    CheckConstraint("credits >= 0 AND price_cents > 0", name="plans_positive_check"),
+)
+
+top_up_prices = Table(
+    "top_up_prices",
+    metadata,
+    Column("currency", Text, nullable=False),
+    Column("credit_micros", Integer, nullable=False),
+    Column("credits_min", Integer, nullable=False),
+    Column("credits_max", Integer, nullable=False),
+    PrimaryKeyConstraint("currency", name="top_up_prices_pkey"),
+    CheckConstraint("credit_micros > 0", name="top_up_prices_positive_check"),
+    CheckConstraint("1 <= credits_min AND credits_min <= credits_max", name="top_up_prices_range_check"),
+)
+
+vat_rates = Table(
+    "vat_rates",
+    metadata,
+    Column("country", Text, nullable=False),
+    Column("basis_points", Integer, nullable=False),
+    PrimaryKeyConstraint("country", name="vat_rates_pkey"),
+    CheckConstraint("basis_points BETWEEN 0 AND 10000", name="vat_rates_range_check"),
+)
+
+# Who changed what, as JSON. Append-only, by a trigger.
+catalogue_changes = Table(
+    "catalogue_changes",
+    metadata,
+    Column("number", BIGINT, Identity(), nullable=False),
+    Column("operator_id", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("change_time", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("number", name="catalogue_changes_pkey"),
 )

@@ -15,6 +15,7 @@ from kit import caller, pages, rows
 from kit.interceptors import Context
 from kit.store import Database
 from services.wallet import ledger
+from services.wallet.entitlement import is_entitled
 from services.wallet.errors import HoldIdInvalid, HoldNotFound, KeyInvalid, ReasonInvalid, WalletNotFound
 from services.wallet.store import WalletStore
 from services.wallet.store.journals import Journal
@@ -102,7 +103,7 @@ class Wallets(rpc.WalletServiceServicer):
         async with WalletStore.open(self._database, caller.merchant_id()) as store:
             await self._welcome.open(store, datetime.now(UTC))
             subscription = await store.subscription()
-        return pb.Entitlement(campaigns=subscription.state == pb.Subscription.ACTIVE)
+        return pb.Entitlement(campaigns=is_entitled(subscription))
 
 
 async def _before(store: WalletStore, journal: Journal) -> pb.HoldRecord | None:

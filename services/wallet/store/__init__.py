@@ -5,11 +5,19 @@ Whoever holds the lock of a hold (or, where there is no hold, of the wallet) alo
 """
 
 from services.wallet.store.audit import AuditStatements
+from services.wallet.store.catalogue import CatalogueStatements
 from services.wallet.store.holds import HoldStatements
 from services.wallet.store.journals import JournalStatements
 from services.wallet.store.subscriptions import SubscriptionStatements
 from services.wallet.store.wallets import WalletStatements
 
 
-class WalletStore(JournalStatements, WalletStatements, HoldStatements, SubscriptionStatements, AuditStatements):
+class WalletStore(
+    JournalStatements,
+    WalletStatements,
+    HoldStatements,
+    SubscriptionStatements,
+    CatalogueStatements,
+    AuditStatements,
+):
     """Every statement, in one transaction."""
