@@ -61,11 +61,12 @@ class App(Generic[Config]):
     def __post_init__(self) -> None:
         self.identity = self.settings.identity(self.name)
         self.database = Database(self.settings, self.name)
-        self.bus = Bus(self.settings.nats_url.get_secret_value(), self.name)
+        self.bus = Bus(self.settings.nats_url.get_secret_value(), self.name, self.settings.nats_replicas)
 
     def peer(self, file: FileDescriptor) -> Peer:
         """The service whose contract the file is."""
-        return Peer(file, self.settings.address_of(file.package.split(".")[1]), self.identity)
+        address = self.settings.address_of(file.package.split(".")[1])
+        return Peer(file, address, self.identity, self.settings.certificates())
 
 
 class Running:
@@ -74,7 +75,10 @@ class Running:
     def __init__(self, app: App[Config], parts: Parts) -> None:
         self._app, self._parts = app, parts
         self._stack = AsyncExitStack()
-        self.server = Server(app.settings.address, parts.servicers, app.identity)
+        settings = app.settings
+        self.server = Server(
+            settings.address, parts.servicers, app.identity, settings.certificates(), settings.health_address
+        )
 
     async def __aenter__(self) -> "Running":
         app = self._app

@@ -8,7 +8,7 @@ protos are the only list of events there is. `EVENTS` keeps a week for its durab
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import nats
 import structlog
@@ -89,6 +89,7 @@ class Bus:
 
     url: str
     service: str
+    replicas: int = 1
     client: Client = field(default_factory=Client)
 
     async def connect(self) -> None:
@@ -117,7 +118,7 @@ class Bus:
         await self.ensure_streams()
 
     async def ensure_streams(self) -> None:
-        for config in STREAMS:
+        for config in (replace(stream, num_replicas=self.replicas) for stream in STREAMS):
             try:
                 await self.stream.add_stream(config)
             except BadRequestError:

@@ -1,6 +1,7 @@
 """Channels to the other services of the mesh."""
 
 import json
+from functools import partial
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
@@ -8,6 +9,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from kit.caller import request_id
 from kit.identity import HEADER, Identity
+from kit.tls import Certificates, RenewedChannel
 
 REQUEST_ID_HEADER = "x-request-id"
 # Where the gateway was asked from; believed of the gateway only.
@@ -22,21 +24,25 @@ Metadata = tuple[tuple[str, str], ...]
 class Peer:
     """Another service: a channel to it, and the assertion that goes with each call."""
 
-    def __init__(self, file: FileDescriptor, address: str, identity: Identity) -> None:
+    def __init__(
+        self, file: FileDescriptor, address: str, identity: Identity, certificates: Certificates | None = None
+    ) -> None:
         self.service = file.package.split(".")[1]
         self._identity = identity
-        self.channel = grpc.aio.insecure_channel(
-            address,
-            options=[
-                ("grpc.service_config", service_config(file)),
-                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-                ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-                # A service that was restarted is found again within a second.
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
-                ("grpc.keepalive_time_ms", 60_000),
-            ],
-        )
+        options = [
+            ("grpc.service_config", service_config(file)),
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+            # A service that was restarted is found again within a second.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.keepalive_time_ms", 60_000),
+        ]
+        if certificates is None:
+            self.channel = grpc.aio.insecure_channel(address, options)
+        else:
+            secure = partial(grpc.aio.secure_channel, address, options=options)
+            self.channel = RenewedChannel(certificates, lambda: secure(certificates.client()))  # type: ignore[assignment]
 
     def metadata(
         self, merchant_id: str = "", role: str = "service", user_id: str = "", api_key_id: str = ""

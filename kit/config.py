@@ -1,9 +1,10 @@
 """Settings, read from the environment once at start. A missing one stops the service with its name."""
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from kit.identity import Identity
+from kit.tls import Certificates
 
 
 class MeshSettings(BaseSettings):
@@ -11,6 +12,10 @@ class MeshSettings(BaseSettings):
 
     #: Where gRPC is served.
     address: str = "0.0.0.0:50051"
+    #: Where the health service answers in plain text, for probes that speak no TLS; empty: nowhere.
+    health_address: str = ""
+    #: The folder of `tls.crt`, `tls.key` and `ca.crt`, by which services prove themselves; empty: no TLS.
+    tls_folder: str = ""
     #: Where Prometheus reads; port 0 picks one.
     metrics_address: str = "0.0.0.0:9090"
     #: base64url of this service's Ed25519 seed, 32 bytes.
@@ -26,6 +31,9 @@ class MeshSettings(BaseSettings):
     def identity(self, service: str) -> Identity:
         return Identity(service, self.mesh_private_key.get_secret_value(), self.mesh_public_keys)
 
+    def certificates(self) -> Certificates | None:
+        return Certificates(self.tls_folder) if self.tls_folder else None
+
     def address_of(self, service: str) -> str:
         return str(getattr(self, f"{service}_address"))
 
@@ -38,5 +46,7 @@ class ServiceSettings(MeshSettings):
     #: The role of the service's own jobs, which work across merchants: BYPASSRLS.
     pipeline_database_url: SecretStr
     nats_url: SecretStr
+    #: Copies of each stream; 3 where the broker has three nodes.
+    nats_replicas: int = Field(default=1, ge=1, le=5)
     #: Connections a role.
     database_pool_size: int = 10

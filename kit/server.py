@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from kit.channel import MESSAGE_BYTES_MAX
 from kit.identity import Identity
 from kit.interceptors import Boundary
+from kit.tls import Certificates
 
 DRAIN_SECONDS = 10.0
 
@@ -19,7 +20,15 @@ Servicers = Mapping[Callable[[Any, Any], None], object]
 class Server:
     """`async with Server(...) as server:` serves until the block ends, then drains."""
 
-    def __init__(self, address: str, servicers: Servicers, identity: Identity) -> None:
+    def __init__(
+        self,
+        address: str,
+        servicers: Servicers,
+        identity: Identity,
+        certificates: Certificates | None = None,
+        health_address: str = "",
+    ) -> None:
+        """`health_address`: where the health service is served as well, alone and in plain text; empty: nowhere."""
         self._server = grpc.aio.server(
             interceptors=[Boundary(identity)],
             options=[
@@ -36,13 +45,22 @@ class Server:
             add(servicer, self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self.port = self._server.add_insecure_port(address)
+        if certificates is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, certificates.server())
+        self._probed = grpc.aio.server()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probed)
+        if health_address:
+            self._probed.add_insecure_port(health_address)
 
     async def __aenter__(self) -> "Server":
         await self._server.start()
+        await self._probed.start()
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._health.enter_graceful_shutdown()
         await self._server.stop(DRAIN_SECONDS)
+        await self._probed.stop(None)

@@ -24,7 +24,7 @@ from kit.config import MeshSettings
 from kit.identity import Identity
 
 SERVICES = ("accounts", "contacts", "campaigns", "wallet", "sender")
-KEYS = {name: KeyPair.generate() for name in (*SERVICES, "gateway")}
+KEYS = {name: KeyPair.generate() for name in (*SERVICES, "gateway", "ops")}
 PUBLIC_KEYS = {name: pair.public for name, pair in KEYS.items()}
 # What the services need beyond the mesh's own settings; a test may override a part of it.
 SETTINGS: dict[str, dict[str, Any]] = {

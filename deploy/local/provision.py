@@ -4,7 +4,7 @@ Each service has three roles: `<service>_owner` owns the database and runs its m
 row-level security, `<service>_pipeline` is exempt from it (its jobs work across merchants and use COPY).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from sqlalchemy.engine import URL, make_url
 
+from migrations import rights
+
 ROOT = Path(__file__).resolve().parents[2]
 SUFFIXES = ("_owner", "", "_pipeline")
-TABLE_RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
 LOCK = 0x61_73_74_72_6F  # advisory, in the administrator's database: two at once would both create a role
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -77,7 +78,7 @@ def provision(
         name, roles = naming.database(service), naming.roles(service)
         owner, url, pipeline = (_url(admin, name, role, passwords[role]) for role in roles)
         with _connect(make_url(owner)) as connection, connection.transaction():
-            _rights(connection, name, roles)
+            rights.give(connection, name, *roles)
         databases[service] = Database(name, owner, url, pipeline)
     return databases
 
@@ -139,21 +140,3 @@ def _databases(connection: Connection, services: Iterable[str], naming: Naming) 
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
         # Copying files is six times as fast as logging pages (0.04 s each, fsync on), in a cluster that is idle.
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY file_copy").format(name, owner))
-
-
-def _rights(connection: Connection, database: str, roles: tuple[str, str, str]) -> None:
-    """As the owner. Only for tables to come: a migration may take rights away for good (a ledger's UPDATE)."""
-    owner, *users = (sql.Identifier(role) for role in roles)
-    names = {"database": sql.Identifier(database), "owner": owner, "users": sql.SQL(", ").join(users)}
-    for statement in _statements():
-        connection.execute(sql.SQL(statement).format(**names))
-
-
-def _statements() -> Iterator[str]:
-    yield "REVOKE ALL ON DATABASE {database} FROM PUBLIC"
-    yield "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {users}"
-    yield "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
-    yield "GRANT USAGE ON SCHEMA public TO {users}"
-    defaults = "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT"
-    yield f"{defaults} {TABLE_RIGHTS} ON TABLES TO {{users}}"
-    yield f"{defaults} USAGE, SELECT ON SEQUENCES TO {{users}}"

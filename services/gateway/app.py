@@ -50,7 +50,7 @@ class Gateway:
         self.peers: dict[str, Peer] = {}
         for file in files:
             name = contracts.mesh_service(file)
-            self.peers.setdefault(name, Peer(file, settings.address_of(name), identity))
+            self.peers.setdefault(name, Peer(file, settings.address_of(name), identity, settings.certificates()))
         services = {name: Service.made(peer, settings) for name, peer in self.peers.items()}
         found = [route for file in files for method in contracts.methods(file) for route in routes.of(method)]
         self._table = routes.Table(found)

@@ -1,0 +1,21 @@
+-- Roles and databases, as deploy/local/provision.py makes them; the migrations give the rights.
+CREATE ROLE accounts_owner LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE accounts LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE accounts_pipeline LOGIN BYPASSRLS PASSWORD 'local';
+CREATE DATABASE astronote_accounts OWNER accounts_owner;
+CREATE ROLE contacts_owner LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE contacts LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE contacts_pipeline LOGIN BYPASSRLS PASSWORD 'local';
+CREATE DATABASE astronote_contacts OWNER contacts_owner;
+CREATE ROLE campaigns_owner LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE campaigns LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE campaigns_pipeline LOGIN BYPASSRLS PASSWORD 'local';
+CREATE DATABASE astronote_campaigns OWNER campaigns_owner;
+CREATE ROLE wallet_owner LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE wallet LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE wallet_pipeline LOGIN BYPASSRLS PASSWORD 'local';
+CREATE DATABASE astronote_wallet OWNER wallet_owner;
+CREATE ROLE sender_owner LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE sender LOGIN NOBYPASSRLS PASSWORD 'local';
+CREATE ROLE sender_pipeline LOGIN BYPASSRLS PASSWORD 'local';
+CREATE DATABASE astronote_sender OWNER sender_owner;
