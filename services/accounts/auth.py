@@ -28,6 +28,8 @@ class Auth(rpc.AuthServiceServicer):
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.Session:
         email, password = credentials.email(request.email), credentials.password(request.password)
         merchant = _merchant(request)
+        async with AccountStore.open_pipeline(self._database) as store:
+            await lockout.begin_registration(store, email, self._secret, datetime.now(UTC))
         # Before the transaction: a connection is not held while a password is hashed.
         password_hash = await self._passwords.hash(password)
         now, user_id, token = datetime.now(UTC), str(uuid.uuid4()), _token(str(uuid.uuid4()))

@@ -68,6 +68,10 @@ class LoginLocked(ResourceExhausted):
     """Too many attempts with a wrong password; try again later."""
 
 
+class RegistrationLocked(ResourceExhausted):
+    """Too many registrations with this email; try again later."""
+
+
 class LoginNeeded(PermissionDenied):
     """Only a user who is logged in may do this, and no API key."""
 

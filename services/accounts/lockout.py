@@ -1,4 +1,5 @@
-"""How often a login may be tried, by whom: failures are counted, leak away with time, and past some cost a wait.
+"""How often a login or a registration may be tried, by whom: failures are counted, leak away with time, and past some
+cost a wait.
 
 Three counts stand beside each other, each a row that all replicas share. Of an email *and* an address together: few
 are free and the wait grows to minutes, for it is only that address that waits. Of an email alone, against many
@@ -8,6 +9,9 @@ whole town may be behind it, and a wait is short.
 
 An attempt is counted before the password is looked at and taken back when it was right, so that a hundred guesses at
 once are a hundred. One that has to wait is not counted: trying on does not prolong the wait.
+
+A registration is counted by its email, whatever becomes of it: each costs a password's hash, and says whether the email
+is known. By address the gateway counts them.
 """
 
 import hashlib
@@ -17,7 +21,7 @@ import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.accounts.errors import LoginLocked
+from services.accounts.errors import LoginLocked, RegistrationLocked
 from services.accounts.store import AccountStore, LoginCount
 
 # How long a success is remembered; failures alone are forgotten sooner.
@@ -37,6 +41,7 @@ class Limit:
 PAIR = Limit(free=5, leak_seconds=120, wait_seconds_max=600)
 EMAIL = Limit(free=20, leak_seconds=30, wait_seconds_max=30)
 ADDRESS = Limit(free=50, leak_seconds=12, wait_seconds_max=30)
+REGISTRATION = Limit(free=10, leak_seconds=60, wait_seconds_max=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +59,10 @@ class Subject:
 
 def subject(kind: str, email: str, address: str, secret: bytes) -> Subject:
     """`kind` keeps apart what an email can be tried for. Keys are HMACs, so that rows say nothing of anybody."""
-
-    def key(*parts: str) -> bytes:
-        return hmac.digest(secret, "\0".join(parts).encode(), hashlib.sha256)
-
-    network = _network(address)
+    of_email, network = _key(secret, kind, "email", email), _network(address)
     if not network:
-        return Subject(key(kind, "email", email), None, None)
-    return Subject(key(kind, "email", email), key("address", network), key(kind, "pair", email, network))
+        return Subject(of_email, None, None)
+    return Subject(of_email, _key(secret, "address", network), _key(secret, kind, "pair", email, network))
 
 
 async def begin(store: AccountStore, subject: Subject, now: datetime) -> None:
@@ -77,6 +78,15 @@ async def begin(store: AccountStore, subject: Subject, now: datetime) -> None:
     if (wait_seconds := max(waits)) > 0:
         raise LoginLocked(retry_seconds=math.ceil(wait_seconds))
     await store.update_login_counts([tried(counts[key], limit, now) for key, limit in limits.items()])
+
+
+async def begin_registration(store: AccountStore, email: str, secret: bytes, now: datetime) -> None:
+    """Counts one. Refuses `RegistrationLocked`, with the seconds to wait."""
+    key = _key(secret, "register", "email", email)
+    count = (await store.locked_login_counts([key], now))[key]
+    if (wait_seconds := (count.next_time - now).total_seconds()) > 0:
+        raise RegistrationLocked(retry_seconds=math.ceil(wait_seconds))
+    await store.update_login_counts([tried(count, REGISTRATION, now)])
 
 
 async def succeed(store: AccountStore, subject: Subject, now: datetime) -> None:
@@ -104,6 +114,10 @@ def tried(count: LoginCount, limit: Limit, now: datetime) -> LoginCount:
         next_time=now + timedelta(seconds=wait_seconds),
         expire_time=max(count.expire_time, now + FAILURES_LIFE),
     )
+
+
+def _key(secret: bytes, *parts: str) -> bytes:
+    return hmac.digest(secret, "\0".join(parts).encode(), hashlib.sha256)
 
 
 def _network(address: str) -> str:

@@ -106,7 +106,8 @@ operators = Table(
     UniqueConstraint("email", name="operators_email_key"),
 )
 
-# How often a login failed of late, by email, by address, and by both together (see `lockout`).
+# How often a login failed of late, by email, by address, and by both together, and how often a registration was tried
+# by email (see `lockout`).
 login_counts = Table(
     "login_counts",
     metadata,

@@ -87,6 +87,7 @@ async def test_another_merchants_user_changes_nothing(user: User, mesh: Any):
     assert await user.login()
 
 
+@pytest.mark.usefixtures("clock")
 async def test_guessing_with_a_stolen_token_is_slowed_down_and_the_owner_logs_in_all_the_same(user: User):
     await user.enter()
     refusals = [await refused(user.change(f"wrong password {number}")) for number in range(25)]

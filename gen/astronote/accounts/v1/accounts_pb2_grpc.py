@@ -80,7 +80,8 @@ class AuthServiceServicer:
     def Register(self, request, context):
         """Opens a merchant with its first user, and logs that user in. Emits `MerchantRegistered`.
 
-        Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, and what `UpdateMerchant` refuses.
+        Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, what `UpdateMerchant` refuses, and
+        `REGISTRATION_LOCKED` for up to a minute after ten with the same email within ten minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,8 @@ class AuthServiceStub:
     Register: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RegisterRequest, _accounts_pb2.Session]
     """Opens a merchant with its first user, and logs that user in. Emits `MerchantRegistered`.
 
-    Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, and what `UpdateMerchant` refuses.
+    Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, what `UpdateMerchant` refuses, and
+    `REGISTRATION_LOCKED` for up to a minute after ten with the same email within ten minutes.
     """
     Login: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.LoginRequest, _accounts_pb2.Session]
     """Logs a user in.
@@ -77,7 +78,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     Register: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RegisterRequest, _accounts_pb2.Session]  # type: ignore[assignment]
     """Opens a merchant with its first user, and logs that user in. Emits `MerchantRegistered`.
 
-    Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, and what `UpdateMerchant` refuses.
+    Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, what `UpdateMerchant` refuses, and
+    `REGISTRATION_LOCKED` for up to a minute after ten with the same email within ten minutes.
     """
     Login: _aio.UnaryUnaryMultiCallable[_accounts_pb2.LoginRequest, _accounts_pb2.Session]  # type: ignore[assignment]
     """Logs a user in.
@@ -120,7 +122,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_accounts_pb2.Session, _abc.Awaitable[_accounts_pb2.Session]]:
         """Opens a merchant with its first user, and logs that user in. Emits `MerchantRegistered`.
 
-        Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, and what `UpdateMerchant` refuses.
+        Refuses `EMAIL_TAKEN`, `PASSWORD_INVALID`, `EMAIL_INVALID`, `LOGINS_BUSY`, what `UpdateMerchant` refuses, and
+        `REGISTRATION_LOCKED` for up to a minute after ten with the same email within ten minutes.
         """
 
     @_abc_1.abstractmethod
