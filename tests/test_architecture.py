@@ -113,6 +113,22 @@ def test_every_event_has_a_sender() -> None:
             assert re.search(rf"\b{event}\(", source), f"nothing in {service} says {event}"
 
 
+def test_no_event_names_a_person() -> None:
+    """A stream keeps events for a week and `dead_letters` those that nobody could handle, out of an erasure's reach:
+    they say who is meant by ids.
+    """
+    personal = re.compile(r"(^|_)(phone|phones|to|from|email|name|text|birthday|address|agent)$")
+    events = [
+        message
+        for file in files()
+        if file.name.endswith("/events.proto")
+        for message in file.message_types_by_name.values()
+    ]
+    fields = [field for message in events for field in message.fields if not field.GetOptions().deprecated]
+    assert [field.full_name for field in fields if personal.search(field.name)] == []
+    assert len(fields) > 20
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_tenant_table_has_row_level_security(service: str, mesh: TestMesh) -> None:
     query = """

@@ -26,16 +26,18 @@ class Privacy(rpc.PrivacyServiceServicer):
                 yield pb.ExportPersonResponse(received=text)
 
     async def ErasePerson(self, request: pb.ErasePersonRequest, context: Context) -> pb.ErasePersonResponse:
-        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+        merchant_id, digits = caller.merchant_id(), request.phone.removeprefix("+")
+        async with SenderStore.open(self._database, merchant_id) as store:
             message_ids = await store.erase_messages(request.phone)
             await store.erase_answers(request.phone)
             await store.erase_inbound(request.phone)
-        # Arrivals and bodies are no merchant's, and bodies are many: a piece a transaction.
+        # Arrivals, dead letters and bodies are in no merchant's sight, and bodies are many: a piece a transaction.
         async with SenderStore.open_pipeline(self._database) as store:
             await store.erase_arrivals(request.phone)
+            await store.erase_dead_letters(merchant_id, digits)
             ids = await store.webhook_ids()
         for first in range(ids.start, ids.stop, WEBHOOKS_A_PIECE):
             async with SenderStore.open_pipeline(self._database) as store:
                 piece = range(first, min(first + WEBHOOKS_A_PIECE, ids.stop))
-                await store.erase_webhooks(request.phone.removeprefix("+"), piece)
+                await store.erase_webhooks(digits, piece)
         return pb.ErasePersonResponse(message_ids=message_ids)

@@ -14,6 +14,7 @@ import httpx
 import psycopg
 import pytest
 
+from astronote.sender.v1.batches_pb2 import SendBatch
 from deploy.local.mesh import Mesh
 from tests.shop import Shop
 
@@ -76,6 +77,15 @@ def until(seconds: float, is_so: Callable[[], Any]) -> Any:
     return answer
 
 
+def buried(mesh: Mesh, batch: SendBatch) -> None:
+    """A batch that nobody could handle, as kit leaves it behind."""
+    with psycopg.connect(mesh.databases["sender"].pipeline_url.replace("+psycopg", "")) as connection:
+        connection.execute(
+            "INSERT INTO dead_letters (subject, key, payload, deliveries, error) VALUES ('work', 'k', %s, 20, 'E()')",
+            [batch.SerializeToString()],
+        )
+
+
 @pytest.fixture
 def person(shop: Shop, running_mesh: Mesh) -> dict[str, Any]:
     """Everywhere that a person comes."""
@@ -107,6 +117,7 @@ def person(shop: Shop, running_mesh: Mesh) -> dict[str, Any]:
     answer = {"from": PHONE, "to": "+306900000000", "text": CANARIES["answer"]}
     assert httpx.post(mitto.replace("accepted", "inbound"), json=answer).is_success
     until(30, lambda: shop.call("GET", "/v1/inbound").get("inbound"))
+    buried(running_mesh, SendBatch(merchant_id=shop.session["merchant"]["id"], recipients=[{"phone": PHONE}]))
     form = shop.call("POST", "/v1/forms", json={"title": "Καφέ", "wording": "Θέλω προσφορές"})
     given = {"phone": PHONE, "agreed": "yes", "first_name": CANARIES["first_name"]}
     address = form["url"].partition("/f/")[2]
@@ -123,7 +134,8 @@ def test_nothing_of_an_erased_person_is_found(shop: Shop, running_mesh: Mesh, pe
     assert response["messageId"] in {each["id"] for each in export["messages"]}
     before = found(dumped(running_mesh))
     # What is looked for can be found: else finding nothing would mean nothing.
-    assert {"contacts.contacts", "campaigns.batches", "sender.messages", "sender.requests"} <= set(before)
+    held = {"contacts.contacts", "campaigns.batches", "sender.messages", "sender.requests", "sender.dead_letters"}
+    assert held <= set(before)
     report = shop.report(person["campaign"])
 
     shop.call("POST", f"/v1/contacts/{person['id']}:erase", json={})

@@ -14,7 +14,8 @@ from astronote.accounts.v1.accounts_pb2_grpc import AuthServiceStub
 from astronote.campaigns.v1 import campaigns_pb2 as campaigns
 from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub
 from astronote.contacts.v1 import contacts_pb2 as contacts
-from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub
+from astronote.contacts.v1.audience_pb2 import ActivityCondition, Audience, Rule
+from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub, ContactsServiceStub
 from astronote.sender.v1 import sender_pb2 as sender
 from astronote.sender.v1.sender_pb2_grpc import MessagesServiceStub, ReportsServiceStub
 from astronote.wallet.v1 import wallet_pb2 as wallet
@@ -83,6 +84,14 @@ class Shop:
                 report = await self.call("campaigns", CampaignsServiceStub, "GetReport", request)
                 if until(report):
                     return report
+                await asyncio.sleep(0.1)
+
+    async def heard(self, kind: ActivityCondition.Kind.ValueType, count: int) -> None:
+        """Until contacts knows of so many people to whom this became of a text."""
+        audience = Audience(rule=Rule(activity=ActivityCondition(kind=kind, within_days=1)))
+        request = contacts.CountAudienceRequest(audience=audience)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while (await self.call("contacts", AudiencesServiceStub, "CountAudience", request)).count != count:
                 await asyncio.sleep(0.1)
 
     async def messages(self) -> list[sender.Message]:

@@ -1,25 +1,14 @@
 """What becomes of texts is told to contacts: one event an attempt or round of reports, however many people."""
 
-import asyncio
 from typing import Any
 
-from astronote.contacts.v1 import contacts_pb2 as contacts
-from astronote.contacts.v1.audience_pb2 import ActivityCondition, Audience, Rule
-from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
+from astronote.contacts.v1.audience_pb2 import ActivityCondition
 from astronote.sender.v1.events_pb2 import MessageOutcomes
 from tests.conftest import TestMesh
 from tests.sender.road import Shop, post, provider
 
 SILENT = {"reports": {"delayMs": 0, "delivered": 0, "failed": 0, "silent": 1}}
 COUNT = 7
-
-
-async def until(shop: Shop, kind: int, count: int) -> None:
-    audience = Audience(rule=Rule(activity=ActivityCondition(kind=kind, within_days=1)))
-    request = contacts.CountAudienceRequest(audience=audience)
-    async with asyncio.timeout(20):
-        while (await shop.call("contacts", AudiencesServiceStub, "CountAudience", request)).count != count:
-            await asyncio.sleep(0.1)
 
 
 async def test_a_campaign_s_texts_become_the_contacts_activity(mesh: TestMesh):
@@ -29,13 +18,13 @@ async def test_a_campaign_s_texts_become_the_contacts_activity(mesh: TestMesh):
         heard = await mesh.app("contacts").bus.stream.subscribe(f"event.{MessageOutcomes.DESCRIPTOR.full_name}")
         campaign_id = await shop.send()
         await shop.report(campaign_id, lambda report: report.counts.accepted == COUNT)
-        await until(shop, ActivityCondition.TEXTED, COUNT)
-        await until(shop, ActivityCondition.DELIVERED, 0)
+        await shop.heard(ActivityCondition.TEXTED, COUNT)
+        await shop.heard(ActivityCondition.DELIVERED, 0)
         ids = [message.provider_message_id for message in await shop.messages()]
         await post(mesh, *(told(id, "Delivered") for id in ids[:4]), *(told(id, "Failure") for id in ids[4:]))
-        await until(shop, ActivityCondition.DELIVERED, 4)
+        await shop.heard(ActivityCondition.DELIVERED, 4)
         await post(mesh, *(told(id, "Delivered") for id in ids))
-        await until(shop, ActivityCondition.DELIVERED, COUNT)
+        await shop.heard(ActivityCondition.DELIVERED, COUNT)
         said = [MessageOutcomes.FromString(message.data) for message in await pending(heard)]
         mine = [(event.kind, len(event.contact_ids) // 16) for event in said if event.merchant_id == shop.merchant_id]
         assert mine[0] == (MessageOutcomes.ACCEPTED, COUNT)

@@ -9,6 +9,7 @@ import pytest
 from astronote.campaigns.v1 import campaigns_pb2 as campaigns
 from astronote.campaigns.v1.campaigns_pb2_grpc import LinksServiceStub
 from astronote.campaigns.v1.events_pb2 import LinkOpened
+from astronote.contacts.v1.audience_pb2 import ActivityCondition
 from astronote.sender.v1.sender_pb2 import Message
 from deploy.local.mitto import MittoStandIn
 from services.sender import delivery, evidence
@@ -54,9 +55,13 @@ async def test_reports_that_carry_our_reference_resolve_what_is_unknown(mesh: Te
         assert (report.counts.delivered, report.counts.failed, report.counts.accepted) == (1, 1, 1)
         assert report.credits.captured == report.credits.held
         assert not report.final
+        # Contacts hears of them as of any other text.
+        await shop.heard(ActivityCondition.TEXTED, 3)
+        await shop.heard(ActivityCondition.DELIVERED, 1)
         await road.post(mesh, reported(texts[2], "Delivered", reference=False))
         report = await shop.report(campaign_id, lambda report: report.final)
         assert (report.counts.delivered, report.credits.captured) == (2, report.credits.held)
+        await shop.heard(ActivityCondition.DELIVERED, 2)
         wallet = await shop.wallet()
         assert (wallet.held, wallet.spent) == (0, report.credits.held)
         by_id = {str(message.id): message for message in await shop.messages()}
@@ -105,6 +110,7 @@ async def test_an_opened_link_proves_that_its_text_was_accepted(mesh: TestMesh) 
         by_phone = {message.to: message for message in await shop.messages()}
         opened = by_phone[first["destination"]]
         assert (opened.state, opened.provider_message_id) == (Message.ACCEPTED, "")
+        await shop.heard(ActivityCondition.TEXTED, 1)
         # The report comes later, and is ours though we never heard its id.
         await road.post(mesh, reported(first, "Delivered", reference=False))
         await shop.report(campaign_id, lambda report: report.counts.delivered == 1)

@@ -34,6 +34,13 @@ WITH quarantined AS (
 DELETE FROM webhooks
 WHERE id BETWEEN :first AND :last AND apply_time IS NOT NULL AND position(convert_to(:digits, 'UTF8') IN body) > 0
 """
+# A batch that nobody could handle; what of it is still to be sent is published anew by campaigns.
+ERASE_DEAD_LETTERS = """
+DELETE FROM dead_letters
+WHERE (position(convert_to(:digits, 'UTF8') IN payload) > 0
+       AND position(convert_to(:merchant_id, 'UTF8') IN payload) > 0)
+   OR position(:digits IN error) > 0
+"""
 
 
 class PrivacyStatements(Store):
@@ -99,6 +106,10 @@ class PrivacyStatements(Store):
         """Drops what was shown by now to the merchants whom it is for; the rest is, by the next time."""
         is_shown = arrivals.c.look_time.is_(None) | (arrivals.c.look_time > arrivals.c.receive_time)
         await self.connection.execute(delete(arrivals).where(arrivals.c.phone == phone, is_shown))
+
+    async def erase_dead_letters(self, merchant_id: str, digits: str) -> None:
+        """Drops the merchant's batches that were given up, where the phone is in them."""
+        await self.connection.execute(text(ERASE_DEAD_LETTERS), {"merchant_id": merchant_id, "digits": digits})
 
     async def webhook_ids(self) -> range:
         """From the first to the last of the bodies that are kept."""

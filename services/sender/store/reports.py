@@ -47,8 +47,8 @@ _APPLY = text(f"""
 # accepted because its link was opened.
 _PROVE = text(f"""
     WITH reported AS ({_REPORTED}), current AS (
-        SELECT m.id, m.provider_message_id AS known_as, m.merchant_id, m.campaign_id, m.attempt_id, m.credits,
-               m.state AS was, r.state AS becomes, r.time, r.error, r.provider_message_id
+        SELECT m.id, m.provider_message_id AS known_as, m.merchant_id, m.campaign_id, m.contact_id, m.attempt_id,
+               m.credits, m.state AS was, r.state AS becomes, r.time, r.error, r.provider_message_id
         FROM reported r JOIN messages m ON m.id = r.message_id
         ORDER BY m.id
         -- The round has locked others by now: what somebody else has in hand waits for the next try.
@@ -59,21 +59,23 @@ _PROVE = text(f"""
         FROM current c WHERE m.id = c.id AND c.known_as IS NULL AND c.was IN ('UNKNOWN', 'ACCEPTED')
     )
     SELECT c.id, c.provider_message_id, c.known_as, c.merchant_id, c.campaign_id, c.attempt_id, c.credits, c.was,
-           c.becomes, a.hold_id
+           c.becomes, c.time, uuid_send(c.contact_id) AS contact_id, a.hold_id, a.create_time AS attempt_time
     FROM current c LEFT JOIN attempts a ON a.id = c.attempt_id
     ORDER BY c.id
 """)
 # A message whose link was opened was accepted, under an id that we do not know yet.
 _OPENED = text("""
     WITH current AS (
-        SELECT id, state, campaign_id, attempt_id, credits FROM messages
+        SELECT id, state, campaign_id, contact_id, attempt_id, credits FROM messages
         WHERE id = :id AND merchant_id = :merchant_id
         FOR UPDATE
     ), proven AS (
         UPDATE messages m SET state = 'ACCEPTED', link_open_time = :time
         FROM current c WHERE m.id = c.id AND c.state = 'UNKNOWN'
     )
-    SELECT c.*, a.hold_id FROM current c LEFT JOIN attempts a ON a.id = c.attempt_id
+    SELECT c.id, c.state, c.campaign_id, uuid_send(c.contact_id) AS contact_id, c.attempt_id, c.credits, a.hold_id,
+           a.create_time AS attempt_time
+    FROM current c LEFT JOIN attempts a ON a.id = c.attempt_id
 """)
 # Of two reports of one message the better stays, and what either knows of our own id.
 _RANKED = f"ARRAY[{', '.join(repr(state) for state in RANKS)}]"
@@ -141,7 +143,7 @@ class ReportStatements(TallyStatements):
         if not evidence:
             return list(reports)
         done = set[str]()
-        settlements: dict[str, tuple[AnyRow, Change]] = {}
+        proven = defaultdict[str, list[AnyRow]](list)
         for row in await self.connection.execute(_PROVE, _columns(list(evidence.values()))):
             # Recorded under this very id a moment ago, or a single text that is not recorded yet: the next try tells.
             if row.known_as == row.provider_message_id or row.was == "QUEUED":
@@ -156,13 +158,25 @@ class ReportStatements(TallyStatements):
                 change = changes[str(row.merchant_id), str(row.campaign_id or "")]
                 change.add(row.was.lower(), -1)
                 change.add(row.becomes.lower(), 1)
-                if row.was == "UNKNOWN":
-                    change.captured += row.credits
-                    settlements.setdefault(str(row.attempt_id), (row, Change()))[1].captured += row.credits
-        for attempt_id, (first, change) in settlements.items():
-            # A message is unknown once and proven once, so no two rounds of an attempt begin with the same one.
-            await self.settle(f"{attempt_id}:evidence:{first.id}", str(first.merchant_id), str(first.hold_id), change)
+                change.captured += row.credits if row.was == "UNKNOWN" else 0
+                proven[str(row.attempt_id)].append(row)
+        for rows in proven.values():
+            await self._settle_proven(rows)
         return [report for report in reports if report.provider_message_id not in done]
+
+    async def _settle_proven(self, rows: Sequence[AnyRow]) -> None:
+        """What a round of evidence moved of an attempt, in the order of its messages: paid for, told to contacts."""
+        unknown = [row for row in rows if row.was == "UNKNOWN"]
+        if unknown:
+            first, change = unknown[0], Change(captured=sum(row.credits for row in unknown))
+            # A message is unknown once and proven once, so no two rounds of an attempt begin with the same one.
+            key = f"{first.attempt_id}:evidence:{first.id}"
+            await self.settle(key, str(first.merchant_id), str(first.hold_id), change)
+            accepted = b"".join(row.contact_id or b"" for row in unknown)
+            await self.say_outcomes(first.merchant_id, MessageOutcomes.ACCEPTED, first.attempt_time, accepted)
+        if delivered := [row for row in rows if row.becomes == "DELIVERED"]:
+            time, contact_ids = max(row.time for row in delivered), b"".join(row.contact_id or b"" for row in delivered)
+            await self.say_outcomes(delivered[0].merchant_id, MessageOutcomes.DELIVERED, time, contact_ids)
 
     async def apply_open(self, merchant_id: str, message_id: int, time: datetime) -> str:
         """Takes the opening of its link as evidence for a message; answers with the state that it had, empty where it
@@ -175,6 +189,8 @@ class ReportStatements(TallyStatements):
         if row.state == "UNKNOWN":
             change = Change({"unknown": -1, "accepted": 1}, captured=row.credits)
             await self.settle(f"{row.attempt_id}:evidence:{row.id}", merchant_id, str(row.hold_id), change)
+            accepted = row.contact_id or b""
+            await self.say_outcomes(merchant_id, MessageOutcomes.ACCEPTED, row.attempt_time, accepted)
             await self.add_to_tally(merchant_id, str(row.campaign_id or ""), change)
         return str(row.state)
 
