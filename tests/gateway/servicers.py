@@ -173,8 +173,8 @@ class Campaigns(campaigns_rpc.CampaignsServiceServicer):
     ) -> AsyncIterator[campaigns.Progress]:
         try:
             for event in self.record.events:
-                if isinstance(event, float):
-                    await asyncio.sleep(event)
+                if isinstance(event, asyncio.Event):
+                    await event.wait()
                 elif isinstance(event, Exception):
                     raise event
                 else:

@@ -100,7 +100,7 @@ async def test_a_call_that_takes_too_long_is_told_from_a_service_that_is_full(
 
 async def test_streams_stand_in_nobodys_way(http: httpx.AsyncClient, record: Record, merchant_id: str) -> None:
     """A merchant has an eighth of a service's streams: two of these sixteen."""
-    record.events = [Progress(), 30.0]
+    record.events = [Progress(), record.hangs]
     async with http.stream("GET", WATCH) as first, http.stream("GET", WATCH) as second:
         assert (first.status_code, second.status_code) == (200, 200)
         refused = await http.get(WATCH)

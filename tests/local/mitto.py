@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import orjson
 
+from deploy.local import ports
 from deploy.local.mitto import MittoStandIn
 
 KEY = "a-key"
@@ -37,7 +38,8 @@ class Webhooks:
     def __init__(self) -> None:
         self.statuses: list[int] = []
         self.requests: list[tuple[str, str | None, Any]] = []
-        self.port = 0
+        # Not an ephemeral one: while it is closed, nobody else's connection takes it.
+        self.port = ports.free()
 
     @property
     def url(self) -> str:
@@ -50,7 +52,6 @@ class Webhooks:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Webhooks"]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
         self._writers: list[asyncio.StreamWriter] = []
         yield self
         server.close()
