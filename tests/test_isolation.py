@@ -148,7 +148,8 @@ def fill(message: Message, id: str, number: int) -> None:
         elif field.type == FieldDescriptor.TYPE_INT32:
             setattr(message, field.name, 1)
         elif field.type == FieldDescriptor.TYPE_BOOL:
-            setattr(message, field.name, True)
+            # The import itself, not what it would do.
+            setattr(message, field.name, field.name != "validate_only")
 
 
 def ids_of(id: str, number: int) -> dict[str, Any]:

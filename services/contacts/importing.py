@@ -2,8 +2,10 @@
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
 import structlog
 
@@ -29,6 +31,8 @@ ATTEMPTS_MAX = 20
 PAUSE_SECONDS = 5
 # Longer than any upload may take.
 STALE_SECONDS = 86_400
+# A file that is only looked at: what would be its row.
+Preview: TypeAlias = Mapping[str, Any]
 TRIED = f"The file could not be imported; it was tried {ATTEMPTS_MAX} times."
 log = structlog.get_logger()
 
@@ -38,6 +42,10 @@ class Importing:
 
     def __init__(self, database: Database, countries: Countries, hashed: PhoneHash) -> None:
         self._database, self._countries, self._hashed = database, countries, hashed
+
+    async def preview(self, work: Preview, window: bytes) -> sheet.Page:
+        """The first page of a file that is not stored. Raises `Unreadable`; refuses `AccountsUnavailable`."""
+        return (await self._paged(work, _File(self._database, work), window)).page
 
     async def step(self) -> bool:
         """Gives one import a turn; false when there is none to do."""
@@ -85,16 +93,18 @@ class Importing:
 
     async def _read(self, work: Work, file: "_File") -> "_Read":
         """The next page. Raises `Unreadable`; refuses `AccountsUnavailable`."""
-        window = await file.window()
-        try:
-            found = await asyncio.to_thread(self._page, work, file, window)
-        except CountryNeeded:
-            file.country = await self._countries.of(work["merchant_id"])
-            found = await asyncio.to_thread(self._page, work, file, window)
+        found = await self._paged(work, file, await file.window())
         file.advance(found.page)
         return found
 
-    def _page(self, work: Work, file: "_File", window: bytes) -> "_Read":
+    async def _paged(self, work: Work | Preview, file: "_File", window: bytes) -> "_Read":
+        try:
+            return await asyncio.to_thread(self._page, work, file, window)
+        except CountryNeeded:
+            file.country = await self._countries.of(work["merchant_id"])
+            return await asyncio.to_thread(self._page, work, file, window)
+
+    def _page(self, work: Work | Preview, file: "_File", window: bytes) -> "_Read":
         """In a thread: the event loop answers other calls meanwhile."""
         header = Header(work["headers"], work["columns"], work["delimiter"])
         is_update = work["on_duplicate"] == ImportContactsRequest.UPDATE
@@ -109,15 +119,8 @@ class Importing:
             written = await store.write_people(work, read.staged, is_update=is_update) if page.people else Written()
             if page.rejects:
                 await store.add_rejects(work, page.rejects)
-            there = len(page.people) - written.created + page.repeated
-            counts = Counts(
-                received=page.received,
-                created=written.created,
-                updated=there if is_update else 0,
-                skipped=0 if is_update else there,
-                rejected=len(page.rejects),
-            )
-            await store.advance_import(work["id"], counts, page, LEASE_SECONDS, is_last=read.is_last)
+            counted = counts(page, written.created, is_update=is_update)
+            await store.advance_import(work["id"], counted, page, LEASE_SECONDS, is_last=read.is_last)
             if read.is_last:
                 await store.discard_chunks(work["id"])
             await _note(store, work, written)
@@ -127,6 +130,18 @@ class Importing:
             await store.hold_import(work["id"], work["lease_id"])
             await store.fail_import(work["id"], failure)
             await store.discard_chunks(work["id"])
+
+
+def counts(page: sheet.Page, created: int, *, is_update: bool) -> Counts:
+    """What a page comes to where so many of its people are new."""
+    there = len(page.people) - created + page.repeated
+    return Counts(
+        received=page.received,
+        created=created,
+        updated=there if is_update else 0,
+        skipped=0 if is_update else there,
+        rejected=len(page.rejects),
+    )
 
 
 async def _note(store: ContactsStore, work: Work, written: Written) -> None:
@@ -162,7 +177,7 @@ class _Read:
 class _File:
     """Reads a stored file from its cursor on; holds at most two chunks."""
 
-    def __init__(self, database: Database, work: Work) -> None:
+    def __init__(self, database: Database, work: Work | Preview) -> None:
         self._database, self._id = database, work["id"]
         self._size_bytes: int = work["size_bytes"]
         self.cursor_bytes: int = work["cursor_bytes"]

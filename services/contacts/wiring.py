@@ -46,7 +46,7 @@ def parts(app: App[Settings]) -> Parts:
     return Parts(
         servicers={
             rpc.add_ContactsServiceServicer_to_server: Contacts(app.database, countries, hashed),
-            rpc.add_ImportsServiceServicer_to_server: Imports(app.database, stored),
+            rpc.add_ImportsServiceServicer_to_server: Imports(app.database, importing, hashed, stored),
             rpc.add_AudiencesServiceServicer_to_server: Audiences(app.database, selections, hashed),
             lists_pb2_grpc.add_ListsServiceServicer_to_server: Lists(app.database),
             segments_pb2_grpc.add_SegmentsServiceServicer_to_server: Segments(app.database, selections),

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -15,13 +15,15 @@ from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from astronote.contacts.v1.consents_pb2 import Consent
 from kit import caller, pages
 from kit.store import Database
-from services.contacts import export
+from services.contacts import export, previewing, sheet
 from services.contacts.columns import Mapping
 from services.contacts.consent import SOURCE_LENGTH_MAX, WORDING_LENGTH_MAX
 from services.contacts.conversion import Conversion
 from services.contacts.errors import ImportBrokenOff, ImportEmpty, ImportInvalid
+from services.contacts.importing import Importing
 from services.contacts.search import CONTROL
 from services.contacts.store import ContactsStore
+from services.contacts.suppression import PhoneHash
 from services.contacts.upload import CHUNK_BYTES, Upload
 
 WAIT_SECONDS = 2.0
@@ -33,9 +35,9 @@ Context = Any
 
 
 class Imports(rpc.ImportsServiceServicer):
-    def __init__(self, database: Database, stored: asyncio.Event) -> None:
+    def __init__(self, database: Database, importing: Importing, hashed: PhoneHash, stored: asyncio.Event) -> None:
         """`stored` wakes the job."""
-        self._database, self._stored = database, stored
+        self._database, self._importing, self._hashed, self._stored = database, importing, hashed, stored
         self._conversion = Conversion(database)
 
     async def ImportContacts(self, request: AsyncIterator[pb.ImportContactsRequest], context: Context) -> pb.Import:
@@ -46,6 +48,8 @@ class Imports(rpc.ImportsServiceServicer):
         if first.list_id:
             async with ContactsStore.open(self._database, caller.merchant_id()) as store:
                 await store.check_list(first.list_id)
+        if first.validate_only:
+            return await self._previewed(parameters, first, request)
         id, stored = str(uuid.uuid4()), None
         try:
             stored = await self._store(id, parameters, first, request)
@@ -103,35 +107,46 @@ class Imports(rpc.ImportsServiceServicer):
         later: AsyncIterator[pb.ImportContactsRequest],
     ) -> pb.Import:
         """Chunks in transactions of their own, since the caller may be slow; the import in one, once all is there."""
-        file, merchant_id = _Arriving(first, later), caller.merchant_id()
-        upload, number = Upload(Mapping(first.columns)), 0
-        async with aclosing(self._conversion.text(file.pieces(), merchant_id)) as text:
+        file, upload, number = _Arriving(first, later), Upload(Mapping(first.columns)), 0
+        async with aclosing(self._chunks(file, upload)) as chunks:
+            async for chunk in chunks:
+                async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+                    await store.add_chunk(id, number, chunk)
+                number += 1
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            return await store.add_import(parameters | _found(file, upload) | {"id": id})
+
+    async def _previewed(
+        self,
+        parameters: dict[str, Any],
+        first: pb.ImportContactsRequest,
+        later: AsyncIterator[pb.ImportContactsRequest],
+    ) -> pb.Import:
+        """Reads all of the file, so that it is refused for what the import would be, and keeps its first chunk."""
+        file, upload, window = _Arriving(first, later), Upload(Mapping(first.columns)), b""
+        async with aclosing(self._chunks(file, upload)) as chunks:
+            async for chunk in chunks:
+                window = window or chunk
+        work = parameters | _found(file, upload) | {"id": "", "merchant_id": caller.merchant_id()}
+        try:
+            page = await self._importing.preview(work, window)
+        except sheet.Unreadable as unreadable:
+            return previewing.failed(work, str(unreadable))
+        people = list(page.people)
+        shown = people[: previewing.CONTACTS_MAX]
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            known = await store.count_phones(people)
+            opted_out = await store.opted_out(shown, [self._hashed(phone) for phone in shown])
+        return previewing.shown(work, page, len(people) - known, frozenset(opted_out))
+
+    async def _chunks(self, file: "_Arriving", upload: Upload) -> AsyncGenerator[bytes, None]:
+        """The file as it is stored. Refuses what `Conversion` and `Upload` refuse."""
+        async with aclosing(self._conversion.text(file.pieces(), caller.merchant_id())) as text:
             async for piece in text:
                 for chunk in upload.take(piece):
-                    await self._add(id, number, chunk)
-                    number += 1
+                    yield chunk
         for chunk in upload.end():
-            await self._add(id, number, chunk)
-            number += 1
-        assert upload.found
-        header = upload.found.header
-        found = {
-            "sha256": file.digest.hexdigest(),
-            "encoding": upload.encoding,
-            "headers": header.cells,
-            "columns": header.columns,
-            "delimiter": header.delimiter,
-            "rows": upload.rows,
-            "size_bytes": upload.size_bytes,
-            "cursor_bytes": 0,
-            "cursor_row": upload.found.row,
-        }
-        async with ContactsStore.open(self._database, merchant_id) as store:
-            return await store.add_import(parameters | found | {"id": id})
-
-    async def _add(self, id: str, number: int, chunk: bytes) -> None:
-        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            await store.add_chunk(id, number, chunk)
+            yield chunk
 
     async def _finished(self, stored: pb.Import) -> pb.Import:
         """As it is when it is done, or after two seconds."""
@@ -191,6 +206,23 @@ def _parameters(first: pb.ImportContactsRequest) -> dict[str, Any]:
         "on_duplicate": first.on_duplicate or pb.ImportContactsRequest.SKIP,
         "list_id": first.list_id or None,
         "legal_basis": first.legal_basis or Consent.CONSENT,
+    }
+
+
+def _found(file: _Arriving, upload: Upload) -> dict[str, Any]:
+    """What an upload that is over is: columns of its import."""
+    assert upload.found
+    header = upload.found.header
+    return {
+        "sha256": file.digest.hexdigest(),
+        "encoding": upload.encoding,
+        "headers": header.cells,
+        "columns": header.columns,
+        "delimiter": header.delimiter,
+        "rows": upload.rows,
+        "size_bytes": upload.size_bytes,
+        "cursor_bytes": 0,
+        "cursor_row": upload.found.row,
     }
 
 

@@ -418,6 +418,8 @@ class Import(_message.Message):
     CONSENT_WORDING_FIELD_NUMBER: _builtins.int
     LIST_ID_FIELD_NUMBER: _builtins.int
     LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    CONTACTS_FIELD_NUMBER: _builtins.int
+    REJECTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     state: Global___Import.State.ValueType
     received: _builtins.int
@@ -450,6 +452,16 @@ class Import(_message.Message):
     def finish_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Import.Column]: ...
+    @_builtins.property
+    def contacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contact]:
+        """Of a preview: up to 20 of the people in its rows, in their order, as they would come in. Who opted out before is
+        `UNSUBSCRIBED`.
+        """
+
+    @_builtins.property
+    def rejects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportReject]:
+        """Of a preview: up to 100 of the rejected rows."""
+
     def __init__(
         self,
         *,
@@ -475,10 +487,12 @@ class Import(_message.Message):
         consent_wording: _builtins.str = ...,
         list_id: _builtins.str = ...,
         legal_basis: _consents_pb2.Consent.LegalBasis.ValueType = ...,
+        contacts: _abc.Iterable[Global___Contact] | None = ...,
+        rejects: _abc.Iterable[Global___ImportReject] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "create_time", b"create_time", "created", b"created", "encoding", b"encoding", "failure", b"failure", "file_name", b"file_name", "finish_time", b"finish_time", "id", b"id", "legal_basis", b"legal_basis", "list_id", b"list_id", "on_duplicate", b"on_duplicate", "read_bytes", b"read_bytes", "received", b"received", "rejected", b"rejected", "rows", b"rows", "sha256", b"sha256", "size_bytes", b"size_bytes", "skipped", b"skipped", "state", b"state", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "contacts", b"contacts", "create_time", b"create_time", "created", b"created", "encoding", b"encoding", "failure", b"failure", "file_name", b"file_name", "finish_time", b"finish_time", "id", b"id", "legal_basis", b"legal_basis", "list_id", b"list_id", "on_duplicate", b"on_duplicate", "read_bytes", b"read_bytes", "received", b"received", "rejected", b"rejected", "rejects", b"rejects", "rows", b"rows", "sha256", b"sha256", "size_bytes", b"size_bytes", "skipped", b"skipped", "state", b"state", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -519,6 +533,7 @@ class ImportContactsRequest(_message.Message):
     COLUMNS_FIELD_NUMBER: _builtins.int
     LIST_ID_FIELD_NUMBER: _builtins.int
     LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     on_duplicate: Global___ImportContactsRequest.OnDuplicate.ValueType
     consent_source: _builtins.str
     """Where consent was given, such as `till` or `web form`; kept with every row, beside the name of the file and its
@@ -532,6 +547,10 @@ class ImportContactsRequest(_message.Message):
     """The list that everybody in the file comes onto, those who were in the book already too."""
     legal_basis: _consents_pb2.Consent.LegalBasis.ValueType
     """Why these people may be texted. Default `CONSENT`."""
+    validate_only: _builtins.bool
+    """Only shows what the import would do: what the columns are read as, the first people, what is wrong with rows, and
+    `failure` where it could not be read. The counts are those of the rows that were read (`read_bytes`).
+    """
     @_builtins.property
     def body(self) -> _httpbody_pb2.HttpBody: ...
     @_builtins.property
@@ -552,10 +571,11 @@ class ImportContactsRequest(_message.Message):
         columns: _abc.Iterable[_builtins.str] | None = ...,
         list_id: _builtins.str = ...,
         legal_basis: _consents_pb2.Consent.LegalBasis.ValueType = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "file_name", b"file_name", "legal_basis", b"legal_basis", "list_id", b"list_id", "on_duplicate", b"on_duplicate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "columns", b"columns", "consent_source", b"consent_source", "consent_wording", b"consent_wording", "file_name", b"file_name", "legal_basis", b"legal_basis", "list_id", b"list_id", "on_duplicate", b"on_duplicate", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

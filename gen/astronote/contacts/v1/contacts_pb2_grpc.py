@@ -533,6 +533,9 @@ class ImportsServiceServicer:
         `IMPORT_INVALID` (with the parameter), `LIST_NOT_FOUND`, `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the
         upload ended without its last piece.
         A bad row is rejected by itself and reported by `ListImportRejects`.
+
+        With `validateOnly` nothing is stored: the whole file is looked at, its first 5,000 rows are read, and the answer
+        is the import as it would begin, without an id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

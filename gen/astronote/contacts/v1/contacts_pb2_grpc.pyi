@@ -245,6 +245,9 @@ class ImportsServiceStub:
     `IMPORT_INVALID` (with the parameter), `LIST_NOT_FOUND`, `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the
     upload ended without its last piece.
     A bad row is rejected by itself and reported by `ListImportRejects`.
+
+    With `validateOnly` nothing is stored: the whole file is looked at, its first 5,000 rows are read, and the answer
+    is the import as it would begin, without an id.
     """
     GetImport: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.GetImportRequest, _contacts_pb2.Import]
     """Returns an import and how far it is. Refuses `IMPORT_NOT_FOUND`."""
@@ -283,6 +286,9 @@ class ImportsServiceAsyncStub(ImportsServiceStub):
     `IMPORT_INVALID` (with the parameter), `LIST_NOT_FOUND`, `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the
     upload ended without its last piece.
     A bad row is rejected by itself and reported by `ListImportRejects`.
+
+    With `validateOnly` nothing is stored: the whole file is looked at, its first 5,000 rows are read, and the answer
+    is the import as it would begin, without an id.
     """
     GetImport: _aio.UnaryUnaryMultiCallable[_contacts_pb2.GetImportRequest, _contacts_pb2.Import]  # type: ignore[assignment]
     """Returns an import and how far it is. Refuses `IMPORT_NOT_FOUND`."""
@@ -324,6 +330,9 @@ class ImportsServiceServicer(metaclass=_abc_1.ABCMeta):
         `IMPORT_INVALID` (with the parameter), `LIST_NOT_FOUND`, `IMPORT_TOO_LARGE`, and `IMPORT_BROKEN_OFF` where the
         upload ended without its last piece.
         A bad row is rejected by itself and reported by `ListImportRejects`.
+
+        With `validateOnly` nothing is stored: the whole file is looked at, its first 5,000 rows are read, and the answer
+        is the import as it would begin, without an id.
         """
 
     @_abc_1.abstractmethod
