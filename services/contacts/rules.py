@@ -73,6 +73,12 @@ def born_by(years: int, day: date) -> date:
         return date(year, 2, 28)
 
 
+def celebrated(day: date) -> list[tuple[int, int]]:
+    """The months and days of birth whose birthday a day is: that of a 29 February is the 28th in other years."""
+    is_leap_day_eve = (day.month, day.day) == (2, 28) and (day + timedelta(days=1)).day == 1
+    return [(day.month, day.day), *([(2, 29)] if is_leap_day_eve else [])]
+
+
 def kind(name: str) -> Kind | None:
     if name.startswith(ATTRIBUTE) and 0 < len(name) - len(ATTRIBUTE) <= ATTRIBUTE_NAME_LENGTH_MAX:
         return Kind.ATTRIBUTE if "\x00" not in name else None
@@ -88,7 +94,9 @@ def calling_code(country: str) -> str:
 def asks_the_day(rule: Rule) -> bool:
     """Whether the merchant's time zone matters."""
     return any(
-        node.HasField("age_between") or (node.HasField("field") and FIELDS.get(node.field.name) == Kind.DAY)
+        node.HasField("age_between")
+        or node.birthday
+        or (node.HasField("field") and FIELDS.get(node.field.name) == Kind.DAY)
         for _, node in nodes(rule, "")
     )
 
@@ -141,6 +149,11 @@ def _age(node: Rule, path: str) -> None:
     bounds = [getattr(age, name) for name in ("min", "max") if age.HasField(name)]
     if not bounds or not all(0 <= bound <= AGE_MAX for bound in bounds) or bounds != sorted(bounds):
         raise RuleInvalid(field=path, problem="INVALID", age_max=AGE_MAX)
+
+
+def _birthday(node: Rule, path: str) -> None:
+    if not node.birthday:
+        raise RuleInvalid(field=path, problem="INVALID")
 
 
 def _activity(node: Rule, path: str) -> None:
@@ -203,13 +216,15 @@ _CHECKS: dict[str, Callable[[Rule, str], None]] = {
     "age_between": _age,
     "gender": _gender,
     "activity": _activity,
+    "birthday": _birthday,
 }
 
 
 @dataclass(frozen=True)
 class Selection:
     """An audience without names: whoever is on one of the lists (of any, where none is named) and fulfils the rule (of
-    anybody, where there is none), but is on no excluded list and fulfils no excluded rule.
+    anybody, where there is none), but is on no excluded list and fulfils no excluded rule. Where contacts are named,
+    only those of them.
     """
 
     moment: Moment
@@ -217,3 +232,4 @@ class Selection:
     list_ids: tuple[str, ...] = ()
     exclude_list_ids: tuple[str, ...] = ()
     exclude_rules: tuple[Rule, ...] = ()
+    contact_ids: tuple[str, ...] = ()

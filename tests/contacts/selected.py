@@ -41,6 +41,8 @@ def selects(rule: Rule, person: Person, now: datetime, zone: ZoneInfo) -> bool:
             return Contact.Gender.Name(contact.gender) == rule.gender
         case "age_between":
             return _is_of_age(rule, contact, today)
+        case "birthday":
+            return bool(contact.birthday) and _birthday_in(date.fromisoformat(contact.birthday), today.year) == today
         case "activity":
             return _was_active(rule, person, now)
         case _:
@@ -53,6 +55,13 @@ def _is_of_age(rule: Rule, contact: Contact, today: date) -> bool:
     born, age = date.fromisoformat(contact.birthday), rule.age_between
     years = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
     return (not age.HasField("min") or years >= age.min) and (not age.HasField("max") or years <= age.max)
+
+
+def _birthday_in(born: date, year: int) -> date:
+    try:
+        return born.replace(year=year)
+    except ValueError:
+        return date(year, 2, 28)
 
 
 def _was_active(rule: Rule, person: Person, now: datetime) -> bool:

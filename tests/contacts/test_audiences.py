@@ -1,13 +1,18 @@
 """Who may be texted, over a real channel and a real database."""
 
 import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from nats.js.api import ConsumerConfig, DeliverPolicy
 from sqlalchemy import text
 
 from astronote.contacts.v1 import contacts_pb2 as pb
-from astronote.contacts.v1.events_pb2 import ConsentWithdrawn
+from astronote.contacts.v1.audience_pb2 import Audience
+from astronote.contacts.v1.events_pb2 import ConsentWithdrawn, ListJoined, TagAdded
 from services.contacts.store import ContactsStore
 from tests.contacts.client import ALL, Client, reason
 
@@ -165,3 +170,56 @@ async def test_a_suppression_beside_a_subscribed_contact_still_holds(three: Clie
     assert (await three("FilterTextable", phones=[SECOND])).refused_phones == [SECOND]
     assert not (await three("WithdrawConsent", phone=SECOND, source="STOP")).changed
     assert [person.phone for person in await three.book(subscription=pb.Contact.UNSUBSCRIBED)] == [SECOND]
+
+
+async def test_an_audience_may_be_asked_for_a_few_people_of_it(three: Client):
+    people = {person.phone: person.id for person in await three.book()}
+    chosen = Audience(rule={"field": {"name": "phone", "op": "IN", "values": [SECOND, THIRD]}})
+    few = [people[FIRST], people[SECOND], str(uuid.uuid4())]
+    (page,) = await three.stream("StreamAudience", audience=chosen, page_size=9, contact_ids=few)
+    assert [each.phone for each in page.members] == [SECOND]
+    stream = three.stream("StreamAudience", audience=ALL, page_size=1, contact_ids=["x"])
+    assert await reason(stream) == "CONTACT_NOT_FOUND"
+
+
+@asynccontextmanager
+async def heard(
+    book: Client, event: type[ListJoined | TagAdded]
+) -> AsyncIterator[Callable[[str], Awaitable[list[tuple[str, int]]]]]:
+    """What is said of this merchant from now on, and of how many people, up to what is said of the last thing."""
+    await book.mesh.service("contacts")
+    stream = book.mesh.app("contacts").bus.stream
+    config = ConsumerConfig(deliver_policy=DeliverPolicy.NEW)
+    subscription = await stream.subscribe(f"event.{event.DESCRIPTOR.full_name}", ordered_consumer=True, config=config)
+
+    async def until(last: str) -> list[tuple[str, int]]:
+        found: list[tuple[str, int]] = []
+        while not found or found[-1][0] != last:
+            each = event.FromString((await subscription.next_msg(timeout=10)).data)
+            if each.merchant_id == book.merchant_id:
+                found.append((each.tag if isinstance(each, TagAdded) else each.list_id, len(each.contact_ids) // 16))
+        return found
+
+    yield until
+    await subscription.unsubscribe()
+
+
+async def test_who_joins_a_list_is_said_once(book: Client):
+    one, two = [await book.create(phone) for phone in (FIRST, SECOND)]
+    first, last = [(await book("CreateList", list={"name": name})).id for name in ("Members", "Last")]
+    async with heard(book, ListJoined) as until:
+        for ids in ([one.id], [one.id, two.id], [two.id]):
+            await book("AddListContacts", id=first, contact_ids=ids)
+        await book.upload(f"phone\n{THIRD}\n", list_id=first)
+        await book("AddListContacts", id=last, contact_ids=[one.id])
+        assert await until(last) == [(first, 1), (first, 1), (last, 1)]
+
+
+async def test_who_gets_a_tag_is_said_once(book: Client):
+    async with heard(book, TagAdded) as until:
+        one, two = [await book.create(phone, tags=["vip"]) for phone in (FIRST, SECOND)]
+        await book("AddTags", contact_ids=[one.id, two.id], tags=["vip", "new"])
+        await book.update(one.id, tags=["new", "gold"])
+        await book.upload(f"phone,tags\n{THIRD},vip\n")
+        await book("AddTags", contact_ids=[two.id], tags=["last"])
+        assert await until("last") == [("vip", 1), ("vip", 1), ("new", 2), ("gold", 1), ("last", 1)]

@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from astronote.accounts.v1 import accounts_pb2 as accounts
 from astronote.accounts.v1.accounts_pb2_grpc import AuthServiceStub
 from astronote.contacts.v1.audience_pb2 import ActivityCondition, AgeCondition, Audience, FieldCondition, Rule
 from astronote.contacts.v1.contacts_pb2 import Contact
+from services.contacts import rules
 from services.contacts.tables import ACTIVITIES
 from tests.contacts.client import Client
 from tests.contacts.selected import Activity, Op, Person, selects
@@ -40,15 +41,15 @@ class Shop:
     def __init__(self, book: Client, people: list[Person], lists: list[str]) -> None:
         self.book, self.people, self.lists = book, people, lists
 
-    async def selected(self, rule: Rule) -> set[str]:
+    async def selected(self, rule: Rule, time: datetime = NOW) -> set[str]:
         pages = await self.book.stream(
-            "StreamAudience", audience=Audience(rule=self.named(rule)), page_size=1000, at_time=NOW
+            "StreamAudience", audience=Audience(rule=self.named(rule)), page_size=1000, at_time=time
         )
         return {member.phone for page in pages for member in page.members}
 
-    def expected(self, rule: Rule) -> set[str]:
+    def expected(self, rule: Rule, time: datetime = NOW) -> set[str]:
         named = self.named(rule)
-        return {person.contact.phone for person in self.people if selects(named, person, NOW, ZONE)}
+        return {person.contact.phone for person in self.people if selects(named, person, time, ZONE)}
 
     def named(self, rule: Rule) -> Rule:
         """With the ids of the lists, which were not known when the rule was made up."""
@@ -154,6 +155,7 @@ def leaves() -> st.SearchStrategy[Rule]:
         st.builds(Rule, in_list=st.sampled_from(["0", "1"])),
         st.builds(Rule, has_tag=st.sampled_from([*TAGS, "nobody's"])),
         st.builds(Rule, gender=st.sampled_from(GENDERS)),
+        st.just(Rule(birthday=True)),
         st.builds(Rule, age_between=ages),
         st.builds(Rule, age_between=st.builds(AgeCondition, min=st.integers(0, 70))),
         st.builds(
@@ -190,6 +192,26 @@ async def test_every_operator_of_every_field_is_understood(shop: Shop):
         for value in ("Μαρία", "μα", "el", "+30", "12"):
             rule = Rule(field=FieldCondition(name=name, op=op, values=[value]))
             assert await shop.selected(rule) == shop.expected(rule), rule
+
+
+@pytest.mark.parametrize(
+    ("day", "celebrated"),
+    [
+        ("2027-02-28", [(2, 28), (2, 29)]),
+        ("2028-02-28", [(2, 28)]),
+        ("2028-02-29", [(2, 29)]),
+        ("2027-03-01", [(3, 1)]),
+    ],
+)
+def test_a_birthday_comes_once_in_every_year(day: str, celebrated: list[tuple[int, int]]):
+    assert rules.celebrated(date.fromisoformat(day)) == celebrated
+
+
+async def test_who_was_born_on_a_29_february_celebrates_on_the_28th(shop: Shop):
+    for time in (NOW, NOW - timedelta(days=1), NOW + timedelta(days=365), NOW + timedelta(days=366)):
+        celebrating = shop.expected(Rule(birthday=True), time)
+        assert celebrating
+        assert await shop.selected(Rule(birthday=True), time) == celebrating
 
 
 async def test_the_day_is_the_merchant_s(shop: Shop):

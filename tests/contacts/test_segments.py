@@ -132,6 +132,7 @@ async def test_an_audience_that_names_not_one_thing_is_refused(book: Client, aud
         ({"age_between": {"max": 151}}, ".age_between", "INVALID"),
         ({"activity": {}}, ".activity.kind", "UNKNOWN"),
         ({"activity": {"kind": "SILENT"}}, ".activity.within_days", "OUT_OF_BOUNDS"),
+        ({"birthday": False}, ".birthday", "INVALID"),
         ({"activity": {"kind": "TEXTED", "within_days": 3651}}, ".activity.within_days", "OUT_OF_BOUNDS"),
     ],
 )

@@ -1,19 +1,21 @@
 """The RPCs of the audiences: who may be texted, and who may not any more."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from astronote.contacts.v1.consents_pb2 import Consent
-from kit import caller
+from kit import caller, rows
 from kit.store import Database
 from services.contacts import phones
 from services.contacts.consent import SOURCE_LENGTH_MAX, Statement
 from services.contacts.errors import (
     AudiencePageSizeInvalid,
     ContactInvalid,
+    ContactNotFound,
     FieldUnknown,
     PhoneInvalid,
     TooManyPhones,
@@ -22,6 +24,7 @@ from services.contacts.fields import ATTRIBUTE_NAME_LENGTH_MAX, TOO_LONG
 from services.contacts.rules import ATTRIBUTE
 from services.contacts.search import CONTROL
 from services.contacts.selecting import Selections
+from services.contacts.servicers.lists import check_contacts
 from services.contacts.store import ContactsStore
 from services.contacts.store.audiences import MERGE_FIELDS
 from services.contacts.suppression import MERCHANT, START, PhoneHash
@@ -53,11 +56,14 @@ class Audiences(rpc.AudiencesServiceServicer):
             raise PhoneInvalid(field="after_phone")
         time = request.at_time.ToDatetime(tzinfo=UTC) if request.HasField("at_time") else datetime.now(UTC)
         selection = await self._selections.of_audience(request.audience, caller.merchant_id(), time)
+        check_contacts(request.contact_ids)
+        contact_ids = tuple(rows.uuid(each, ContactNotFound) for each in request.contact_ids)
+        selection = replace(selection, contact_ids=contact_ids)
         # One snapshot for all pages, though it stays open while the reader reads (docs/adr): an opt-out that comes
         # meanwhile is the sender's to ask for, just before it submits.
         async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
-            async for rows in store.selected(selection, request.fields, request.after_phone, request.page_size):
-                for page in _bounded(rows):
+            async for found in store.selected(selection, request.fields, request.after_phone, request.page_size):
+                for page in _bounded(found):
                     yield page
 
     async def FilterTextable(self, request: pb.FilterTextableRequest, context: Context) -> pb.FilterTextableResponse:
@@ -108,15 +114,15 @@ class Audiences(rpc.AudiencesServiceServicer):
         return pb.RestoreConsentResponse(changed=changed)
 
 
-def _bounded(rows: list[tuple[Any, ...]]) -> Iterator[pb.AudiencePage]:
+def _bounded(found: list[tuple[Any, ...]]) -> Iterator[pb.AudiencePage]:
     page = pb.AudiencePage()
     add = page.members.add
-    for contact_id, phone, *values in rows:
+    for contact_id, phone, *values in found:
         add(contact_id=contact_id, phone=phone, values=values)
-    if len(rows) > 1 and page.ByteSize() > PAGE_BYTES_MAX:
-        middle = len(rows) // 2
-        yield from _bounded(rows[:middle])
-        yield from _bounded(rows[middle:])
+    if len(found) > 1 and page.ByteSize() > PAGE_BYTES_MAX:
+        middle = len(found) // 2
+        yield from _bounded(found[:middle])
+        yield from _bounded(found[middle:])
     else:
         yield page
 

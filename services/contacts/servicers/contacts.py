@@ -41,6 +41,7 @@ class Contacts(rpc.ContactsServiceServicer):
             if created.subscription == pb.Contact.SUBSCRIBED:
                 event = ContactCreated(merchant_id=store.merchant_id, contact_id=created.id, source=MERCHANT)
                 await store.emit(event)
+                await store.say_tagged([(created.id, created.tags)])
                 await store.note_consents(grant, [(created.id, values["phone_hash"])])
             elif request.contact.subscription == pb.Contact.UNSUBSCRIBED:
                 # A merchant's own word that this person is not to be texted counts like the person's.
@@ -75,6 +76,7 @@ class Contacts(rpc.ContactsServiceServicer):
                 wanted = pb.Contact.UNSUBSCRIBED
             changes = values | {"subscription": wanted} | _search(before, values)
             after = await store.update_contact(before.id, changes)
+            await store.say_tagged([(after.id, set(after.tags).difference(before.tags))])
             if values.get("subscription") == pb.Contact.UNSUBSCRIBED:
                 await store.withdraw(after.id, phone_hash, MERCHANT)
             elif after.subscription == pb.Contact.SUBSCRIBED and (

@@ -106,10 +106,12 @@ class SignUps(rpc.SignUpsServiceServicer):
         if contact_id:
             event = ContactCreated(merchant_id=store.merchant_id, contact_id=contact_id, source="form")
             await store.emit(event)
+            await store.say_tagged([(contact_id, form["tags"])])
         elif person := await store.lock_phone(phone):
             contact_id = person.id
             tags = list(dict.fromkeys([*person.tags, *form["tags"]]))[: fields.TAGS_MAX]
             await store.update_contact(person.id, {"tags": tags, "subscription": Contact.SUBSCRIBED})
+            await store.say_tagged([(person.id, set(tags).difference(person.tags))])
         if contact_id and form["list_id"]:
             await store.add_to_list(form["list_id"], [contact_id])
         await store.note_consents(_statement(form, Consent.GRANTED), [(contact_id, phone_hash)])

@@ -89,6 +89,8 @@ class AudienceStatements(Store):
         query = query.where(*mine, ~suppressed)
         if selection.rule is not None:
             query = query.where(condition(selection.rule, selection.moment))
+        if selection.contact_ids:
+            query = query.where(contacts.c.id.in_(selection.contact_ids))
         if selection.list_ids:
             query = query.where(on_lists(selection.list_ids))
         if selection.exclude_list_ids:

@@ -6,11 +6,13 @@ gone when the row is there.
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
+from astronote.contacts.v1.events_pb2 import ListJoined
 from astronote.contacts.v1.lists_pb2 import List
 from kit import rows
 from kit.store import Store
@@ -69,7 +71,7 @@ class ListStatements(Store):
                 raise ListNotFound(field=path, id=id[:100])
 
     async def add_to_list(self, id: str, contact_ids: Sequence[str]) -> int:
-        """How many were not on it before. Refuses `ListNotFound`, `ContactNotFound`."""
+        """How many were not on it before, which is said. Refuses `ListNotFound`, `ContactNotFound`."""
         await self.check_list(id)
         wanted = list(dict.fromkeys(rows.uuid(each, ContactNotFound) for each in contact_ids))
         mine = (contacts.c.merchant_id == self.merchant_id, contacts.c.id.in_(wanted))
@@ -79,7 +81,11 @@ class ListStatements(Store):
             raise ContactNotFound(field="contact_ids", id=missing[0], missing=len(missing))
         joined = select(literal(id, lists.c.id.type), contacts.c.id, contacts.c.merchant_id).where(*mine)
         statement = upsert(list_contacts).from_select(["list_id", "contact_id", "merchant_id"], joined)
-        return (await self.connection.execute(statement.on_conflict_do_nothing())).rowcount
+        new = statement.on_conflict_do_nothing().returning(list_contacts.c.contact_id)
+        added = [UUID(each).bytes for each in (await self.connection.execute(new)).scalars()]
+        if added:
+            await self.emit(ListJoined(merchant_id=self.merchant_id, list_id=id, contact_ids=b"".join(added)))
+        return len(added)
 
     async def remove_from_list(self, id: str, contact_ids: Sequence[str]) -> int:
         """How many were on it before. Refuses `ListNotFound`, and `ContactNotFound` for what is no id at all."""

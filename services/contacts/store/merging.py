@@ -1,10 +1,13 @@
 """Statements over two contacts that become one, and over tags of many at once."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 from sqlalchemy import select, text
 
 from astronote.contacts.v1.contacts_pb2 import Contact
+from astronote.contacts.v1.events_pb2 import TagAdded
 from kit import rows
 from kit.store import Store
 from services.contacts.errors import ContactInvalid, ContactNotFound
@@ -66,7 +69,7 @@ class MergeStatements(Store):
         await self.connection.execute(_PHONES, hashes)
 
     async def add_tags(self, contact_ids: Sequence[str], tags: Sequence[str]) -> int:
-        """How many had not all of them. Refuses `ContactNotFound`, `ContactInvalid`."""
+        """How many had not all of them; who got which is said. Refuses `ContactNotFound`, `ContactInvalid`."""
         found = await self.lock_contacts(contact_ids, "contact_ids")
         for person in found:
             if len({*person.tags, *tags}) > TAGS_MAX:
@@ -77,7 +80,18 @@ class MergeStatements(Store):
             " WHERE merchant_id = CAST(:merchant_id AS uuid) AND id = ANY(CAST(:ids AS uuid[]))"
         )
         values = {"tags": list(tags), "merchant_id": self.merchant_id, "ids": lacking}
+        await self.say_tagged((person.id, set(tags).difference(person.tags)) for person in found)
         return (await self.connection.execute(statement, values)).rowcount
+
+    async def say_tagged(self, people: Iterable[tuple[str, Iterable[str]]]) -> None:
+        """Of each contact the tags that it did not have before."""
+        by_tag = defaultdict[str, bytearray](bytearray)
+        for contact_id, tags in people:
+            for tag in tags:
+                by_tag[tag] += UUID(contact_id).bytes
+        if by_tag:
+            whose = {"merchant_id": self.merchant_id}
+            await self.emit(*(TagAdded(**whose, tag=tag, contact_ids=bytes(ids)) for tag, ids in by_tag.items()))
 
     async def remove_tags(self, contact_ids: Sequence[str], tags: Sequence[str]) -> int:
         """How many had any of them. Refuses `ContactNotFound`."""

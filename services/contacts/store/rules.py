@@ -62,6 +62,15 @@ def _age(rule: Rule, moment: Moment) -> Condition:
     return and_(*bounds)
 
 
+def _celebrates(rule: Rule, moment: Moment) -> Condition:
+    born = contacts.c.birthday
+    days = [
+        and_(func.extract("month", born) == month, func.extract("day", born) == day)
+        for month, day in rules.celebrated(moment.day())
+    ]
+    return and_(born.is_not(None), or_(*days))
+
+
 def _activity(rule: Rule, moment: Moment) -> Condition:
     kind, since = rule.activity.kind, moment.before(rule.activity.within_days)
     if kind == ActivityCondition.SILENT:
@@ -189,4 +198,5 @@ _CONDITIONS: dict[str, Callable[[Rule, Moment], Condition]] = {
     "age_between": _age,
     "gender": lambda rule, _: contacts.c.gender == Contact.Gender.Value(rule.gender),
     "activity": _activity,
+    "birthday": _celebrates,
 }

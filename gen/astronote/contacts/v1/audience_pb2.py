@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$astronote/contacts/v1/audience.proto\x12\x15\x61stronote.contacts.v1\"\xb2\x01\n\x08\x41udience\x12\r\n\x03\x61ll\x18\x01 \x01(\x08H\x00\x12\x14\n\nsegment_id\x18\x02 \x01(\tH\x00\x12+\n\x04rule\x18\x03 \x01(\x0b\x32\x1b.astronote.contacts.v1.RuleH\x00\x12\x10\n\x08list_ids\x18\x04 \x03(\t\x12\x18\n\x10\x65xclude_list_ids\x18\x05 \x03(\t\x12\x1b\n\x13\x65xclude_segment_ids\x18\x06 \x03(\tB\x0b\n\tselection\"\x83\x03\n\x04Rule\x12+\n\x06\x61ll_of\x18\x01 \x03(\x0b\x32\x1b.astronote.contacts.v1.Rule\x12+\n\x06\x61ny_of\x18\x02 \x03(\x0b\x32\x1b.astronote.contacts.v1.Rule\x12*\n\x03not\x18\x03 \x01(\x0b\x32\x1b.astronote.contacts.v1.RuleH\x00\x12\x36\n\x05\x66ield\x18\x04 \x01(\x0b\x32%.astronote.contacts.v1.FieldConditionH\x00\x12\x11\n\x07in_list\x18\x05 \x01(\tH\x00\x12\x11\n\x07has_tag\x18\x06 \x01(\tH\x00\x12:\n\x0b\x61ge_between\x18\x07 \x01(\x0b\x32#.astronote.contacts.v1.AgeConditionH\x00\x12\x10\n\x06gender\x18\x08 \x01(\tH\x00\x12<\n\x08\x61\x63tivity\x18\t \x01(\x0b\x32(.astronote.contacts.v1.ActivityConditionH\x00\x42\x0b\n\tcondition\"\x92\x02\n\x0e\x46ieldCondition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x34\n\x02op\x18\x02 \x01(\x0e\x32(.astronote.contacts.v1.FieldCondition.Op\x12\x0e\n\x06values\x18\x03 \x03(\t\"\xab\x01\n\x02Op\x12\x12\n\x0eOP_UNSPECIFIED\x10\x00\x12\n\n\x06\x45QUALS\x10\x01\x12\x06\n\x02IN\x10\x02\x12\x0c\n\x08\x43ONTAINS\x10\x03\x12\x0f\n\x0bSTARTS_WITH\x10\x04\x12\r\n\tENDS_WITH\x10\x05\x12\n\n\x06IS_SET\x10\x06\x12\n\n\x06\x42\x45\x46ORE\x10\x07\x12\t\n\x05\x41\x46TER\x10\x08\x12\x0b\n\x07\x42\x45TWEEN\x10\t\x12\x10\n\x0cGREATER_THAN\x10\n\x12\r\n\tLESS_THAN\x10\x0b\"B\n\x0c\x41geCondition\x12\x10\n\x03min\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"\xc5\x01\n\x11\x41\x63tivityCondition\x12;\n\x04kind\x18\x01 \x01(\x0e\x32-.astronote.contacts.v1.ActivityCondition.Kind\x12\x13\n\x0bwithin_days\x18\x02 \x01(\x05\"^\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\n\n\x06TEXTED\x10\x01\x12\r\n\tDELIVERED\x10\x02\x12\x0b\n\x07\x43LICKED\x10\x03\x12\x0c\n\x08REDEEMED\x10\x04\x12\n\n\x06SILENT\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$astronote/contacts/v1/audience.proto\x12\x15\x61stronote.contacts.v1\"\xb2\x01\n\x08\x41udience\x12\r\n\x03\x61ll\x18\x01 \x01(\x08H\x00\x12\x14\n\nsegment_id\x18\x02 \x01(\tH\x00\x12+\n\x04rule\x18\x03 \x01(\x0b\x32\x1b.astronote.contacts.v1.RuleH\x00\x12\x10\n\x08list_ids\x18\x04 \x03(\t\x12\x18\n\x10\x65xclude_list_ids\x18\x05 \x03(\t\x12\x1b\n\x13\x65xclude_segment_ids\x18\x06 \x03(\tB\x0b\n\tselection\"\x97\x03\n\x04Rule\x12+\n\x06\x61ll_of\x18\x01 \x03(\x0b\x32\x1b.astronote.contacts.v1.Rule\x12+\n\x06\x61ny_of\x18\x02 \x03(\x0b\x32\x1b.astronote.contacts.v1.Rule\x12*\n\x03not\x18\x03 \x01(\x0b\x32\x1b.astronote.contacts.v1.RuleH\x00\x12\x36\n\x05\x66ield\x18\x04 \x01(\x0b\x32%.astronote.contacts.v1.FieldConditionH\x00\x12\x11\n\x07in_list\x18\x05 \x01(\tH\x00\x12\x11\n\x07has_tag\x18\x06 \x01(\tH\x00\x12:\n\x0b\x61ge_between\x18\x07 \x01(\x0b\x32#.astronote.contacts.v1.AgeConditionH\x00\x12\x10\n\x06gender\x18\x08 \x01(\tH\x00\x12<\n\x08\x61\x63tivity\x18\t \x01(\x0b\x32(.astronote.contacts.v1.ActivityConditionH\x00\x12\x12\n\x08\x62irthday\x18\n \x01(\x08H\x00\x42\x0b\n\tcondition\"\x92\x02\n\x0e\x46ieldCondition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x34\n\x02op\x18\x02 \x01(\x0e\x32(.astronote.contacts.v1.FieldCondition.Op\x12\x0e\n\x06values\x18\x03 \x03(\t\"\xab\x01\n\x02Op\x12\x12\n\x0eOP_UNSPECIFIED\x10\x00\x12\n\n\x06\x45QUALS\x10\x01\x12\x06\n\x02IN\x10\x02\x12\x0c\n\x08\x43ONTAINS\x10\x03\x12\x0f\n\x0bSTARTS_WITH\x10\x04\x12\r\n\tENDS_WITH\x10\x05\x12\n\n\x06IS_SET\x10\x06\x12\n\n\x06\x42\x45\x46ORE\x10\x07\x12\t\n\x05\x41\x46TER\x10\x08\x12\x0b\n\x07\x42\x45TWEEN\x10\t\x12\x10\n\x0cGREATER_THAN\x10\n\x12\r\n\tLESS_THAN\x10\x0b\"B\n\x0c\x41geCondition\x12\x10\n\x03min\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"\xc5\x01\n\x11\x41\x63tivityCondition\x12;\n\x04kind\x18\x01 \x01(\x0e\x32-.astronote.contacts.v1.ActivityCondition.Kind\x12\x13\n\x0bwithin_days\x18\x02 \x01(\x05\"^\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\n\n\x06TEXTED\x10\x01\x12\r\n\tDELIVERED\x10\x02\x12\x0b\n\x07\x43LICKED\x10\x03\x12\x0c\n\x08REDEEMED\x10\x04\x12\n\n\x06SILENT\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDIENCE']._serialized_start=64
   _globals['_AUDIENCE']._serialized_end=242
   _globals['_RULE']._serialized_start=245
-  _globals['_RULE']._serialized_end=632
-  _globals['_FIELDCONDITION']._serialized_start=635
-  _globals['_FIELDCONDITION']._serialized_end=909
-  _globals['_FIELDCONDITION_OP']._serialized_start=738
-  _globals['_FIELDCONDITION_OP']._serialized_end=909
-  _globals['_AGECONDITION']._serialized_start=911
-  _globals['_AGECONDITION']._serialized_end=977
-  _globals['_ACTIVITYCONDITION']._serialized_start=980
-  _globals['_ACTIVITYCONDITION']._serialized_end=1177
-  _globals['_ACTIVITYCONDITION_KIND']._serialized_start=1083
-  _globals['_ACTIVITYCONDITION_KIND']._serialized_end=1177
+  _globals['_RULE']._serialized_end=652
+  _globals['_FIELDCONDITION']._serialized_start=655
+  _globals['_FIELDCONDITION']._serialized_end=929
+  _globals['_FIELDCONDITION_OP']._serialized_start=758
+  _globals['_FIELDCONDITION_OP']._serialized_end=929
+  _globals['_AGECONDITION']._serialized_start=931
+  _globals['_AGECONDITION']._serialized_end=997
+  _globals['_ACTIVITYCONDITION']._serialized_start=1000
+  _globals['_ACTIVITYCONDITION']._serialized_end=1197
+  _globals['_ACTIVITYCONDITION_KIND']._serialized_start=1103
+  _globals['_ACTIVITYCONDITION_KIND']._serialized_end=1197
 # @@protoc_insertion_point(module_scope)

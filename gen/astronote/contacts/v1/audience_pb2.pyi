@@ -90,12 +90,15 @@ class Rule(_message.Message):
     AGE_BETWEEN_FIELD_NUMBER: _builtins.int
     GENDER_FIELD_NUMBER: _builtins.int
     ACTIVITY_FIELD_NUMBER: _builtins.int
+    BIRTHDAY_FIELD_NUMBER: _builtins.int
     in_list: _builtins.str
     """Those on this list."""
     has_tag: _builtins.str
     """Those with this tag, as it is written."""
     gender: _builtins.str
     """As in `Contact.gender`; `GENDER_UNSPECIFIED` are those who did not say."""
+    birthday: _builtins.bool
+    """True: those whose birthday it is today. Who was born on a 29 February has it on the 28th in other years."""
     @_builtins.property
     def all_of(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
         """Those whom every one of these selects."""
@@ -121,12 +124,13 @@ class Rule(_message.Message):
         age_between: Global___AgeCondition | None = ...,
         gender: _builtins.str = ...,
         activity: Global___ActivityCondition | None = ...,
+        birthday: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "age_between", b"age_between", "condition", b"condition", "field", b"field", "gender", b"gender", "has_tag", b"has_tag", "in_list", b"in_list", "not", b"not"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "age_between", b"age_between", "birthday", b"birthday", "condition", b"condition", "field", b"field", "gender", b"gender", "has_tag", b"has_tag", "in_list", b"in_list", "not", b"not"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "age_between", b"age_between", "all_of", b"all_of", "any_of", b"any_of", "condition", b"condition", "field", b"field", "gender", b"gender", "has_tag", b"has_tag", "in_list", b"in_list", "not", b"not"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "age_between", b"age_between", "all_of", b"all_of", "any_of", b"any_of", "birthday", b"birthday", "condition", b"condition", "field", b"field", "gender", b"gender", "has_tag", b"has_tag", "in_list", b"in_list", "not", b"not"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["not", "field", "in_list", "has_tag", "age_between", "gender", "activity"]  # noqa: Y015
+    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["not", "field", "in_list", "has_tag", "age_between", "gender", "activity", "birthday"]  # noqa: Y015
     _WhichOneofArgType_condition: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_condition) -> _WhichOneofReturnType_condition | None: ...
 

@@ -815,6 +815,7 @@ class StreamAudienceRequest(_message.Message):
     AFTER_PHONE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     AT_TIME_FIELD_NUMBER: _builtins.int
+    CONTACT_IDS_FIELD_NUMBER: _builtins.int
     after_phone: _builtins.str
     """Only phones that sort after this one."""
     page_size: _builtins.int
@@ -829,6 +830,10 @@ class StreamAudienceRequest(_message.Message):
     def at_time(self) -> _timestamp_pb2.Timestamp:
         """When ages and days are asked, so that a stream that is resumed selects the same people; now where it is left out."""
 
+    @_builtins.property
+    def contact_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of the audience only these, at most 5,000; all of it where none is named."""
+
     def __init__(
         self,
         *,
@@ -837,10 +842,11 @@ class StreamAudienceRequest(_message.Message):
         after_phone: _builtins.str = ...,
         page_size: _builtins.int = ...,
         at_time: _timestamp_pb2.Timestamp | None = ...,
+        contact_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at_time", b"at_time", "audience", b"audience"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_phone", b"after_phone", "at_time", b"at_time", "audience", b"audience", "fields", b"fields", "page_size", b"page_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_phone", b"after_phone", "at_time", b"at_time", "audience", b"audience", "contact_ids", b"contact_ids", "fields", b"fields", "page_size", b"page_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

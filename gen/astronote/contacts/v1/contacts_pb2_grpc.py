@@ -844,7 +844,7 @@ class AudiencesServiceServicer:
         order, a reader that resumes after its last phone never meets one twice.
 
         Refuses what `CountAudience` refuses, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`,
-        `PHONE_INVALID`.
+        `PHONE_INVALID`, `TOO_MANY_CONTACTS`, and `CONTACT_NOT_FOUND` for what is no id at all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -402,7 +402,7 @@ class AudiencesServiceStub:
     order, a reader that resumes after its last phone never meets one twice.
 
     Refuses what `CountAudience` refuses, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`,
-    `PHONE_INVALID`.
+    `PHONE_INVALID`, `TOO_MANY_CONTACTS`, and `CONTACT_NOT_FOUND` for what is no id at all.
     """
     FilterTextable: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.FilterTextableRequest, _contacts_pb2.FilterTextableResponse]
     """Says which of these phones may no longer be texted: opted out, suppressed, or (unless the request allows strangers)
@@ -436,7 +436,7 @@ class AudiencesServiceAsyncStub(AudiencesServiceStub):
     order, a reader that resumes after its last phone never meets one twice.
 
     Refuses what `CountAudience` refuses, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`,
-    `PHONE_INVALID`.
+    `PHONE_INVALID`, `TOO_MANY_CONTACTS`, and `CONTACT_NOT_FOUND` for what is no id at all.
     """
     FilterTextable: _aio.UnaryUnaryMultiCallable[_contacts_pb2.FilterTextableRequest, _contacts_pb2.FilterTextableResponse]  # type: ignore[assignment]
     """Says which of these phones may no longer be texted: opted out, suppressed, or (unless the request allows strangers)
@@ -479,7 +479,7 @@ class AudiencesServiceServicer(metaclass=_abc_1.ABCMeta):
         order, a reader that resumes after its last phone never meets one twice.
 
         Refuses what `CountAudience` refuses, `FIELD_UNKNOWN` (with the field), `AUDIENCE_PAGE_SIZE_INVALID`,
-        `PHONE_INVALID`.
+        `PHONE_INVALID`, `TOO_MANY_CONTACTS`, and `CONTACT_NOT_FOUND` for what is no id at all.
         """
 
     @_abc_1.abstractmethod

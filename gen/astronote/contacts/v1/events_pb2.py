@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"astronote/contacts/v1/events.proto\x12\x15\x61stronote.contacts.v1\"^\n\x10\x43onsentWithdrawn\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x11\n\x05phone\x18\x02 \x01(\tB\x02\x18\x01\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x12\n\ncontact_id\x18\x04 \x01(\t\"I\n\x0e\x43ontactCreated\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"astronote/contacts/v1/events.proto\x12\x15\x61stronote.contacts.v1\"^\n\x10\x43onsentWithdrawn\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x11\n\x05phone\x18\x02 \x01(\tB\x02\x18\x01\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x12\n\ncontact_id\x18\x04 \x01(\t\"I\n\x0e\x43ontactCreated\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\"G\n\nListJoined\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x0f\n\x07list_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63ontact_ids\x18\x03 \x01(\x0c\"A\n\x08TagAdded\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x0b\n\x03tag\x18\x02 \x01(\t\x12\x13\n\x0b\x63ontact_ids\x18\x03 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,4 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENTWITHDRAWN']._serialized_end=155
   _globals['_CONTACTCREATED']._serialized_start=157
   _globals['_CONTACTCREATED']._serialized_end=230
+  _globals['_LISTJOINED']._serialized_start=232
+  _globals['_LISTJOINED']._serialized_end=303
+  _globals['_TAGADDED']._serialized_start=305
+  _globals['_TAGADDED']._serialized_end=370
 # @@protoc_insertion_point(module_scope)

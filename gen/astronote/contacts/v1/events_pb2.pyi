@@ -88,3 +88,59 @@ class ContactCreated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ContactCreated: _TypeAlias = ContactCreated  # noqa: Y015
+
+@_typing.final
+class ListJoined(_message.Message):
+    """Contacts came onto a list, by a call or by a form: not by an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
+    LIST_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_IDS_FIELD_NUMBER: _builtins.int
+    merchant_id: _builtins.str
+    list_id: _builtins.str
+    contact_ids: _builtins.bytes
+    """The 16 bytes of each contact's UUID, side by side; at most 5,000, and nobody who was on the list before."""
+    def __init__(
+        self,
+        *,
+        merchant_id: _builtins.str = ...,
+        list_id: _builtins.str = ...,
+        contact_ids: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_ids", b"contact_ids", "list_id", b"list_id", "merchant_id", b"merchant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListJoined: _TypeAlias = ListJoined  # noqa: Y015
+
+@_typing.final
+class TagAdded(_message.Message):
+    """Contacts got a tag, by a call or by a form: not by an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_ID_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    CONTACT_IDS_FIELD_NUMBER: _builtins.int
+    merchant_id: _builtins.str
+    tag: _builtins.str
+    contact_ids: _builtins.bytes
+    """As in `ListJoined`; nobody who had the tag before."""
+    def __init__(
+        self,
+        *,
+        merchant_id: _builtins.str = ...,
+        tag: _builtins.str = ...,
+        contact_ids: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_ids", b"contact_ids", "merchant_id", b"merchant_id", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TagAdded: _TypeAlias = TagAdded  # noqa: Y015
