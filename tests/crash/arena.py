@@ -16,13 +16,11 @@ import nats
 import psycopg
 from psycopg.rows import dict_row
 
-from astronote.sender.v1.batches_pb2 import SendBatch
 from deploy.local.errors import LocalMeshError
 from deploy.local.members import MEMBERS, Member
 from deploy.local.mesh import Mesh
 from kit import crash
-from kit.bus import work_subject
-from services.campaigns.dispatch import LANE
+from services.campaigns.dispatch import SUBJECTS
 from tests.crash import oracle
 from tests.crash.runs import Run
 from tests.shop import Oracle, Shop
@@ -243,7 +241,7 @@ class Arena:
 async def _publish(url: str, payloads: list[bytes]) -> None:
     async with await nats.connect(url) as client:
         for payload in payloads:
-            await client.jetstream().publish(work_subject(SendBatch, LANE), payload)
+            await client.jetstream().publish(SUBJECTS[False], payload)
 
 
 def _until(holds: Callable[[], bool], otherwise: str) -> None:
