@@ -23,6 +23,7 @@ _current: ContextVar[Caller] = ContextVar("caller")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _client_address: ContextVar[str] = ContextVar("client_address", default="")
 _client_agent: ContextVar[str] = ContextVar("client_agent", default="")
+_client_purpose: ContextVar[str] = ContextVar("client_purpose", default="")
 
 
 def current() -> Caller:
@@ -49,8 +50,16 @@ def client_agent() -> str:
     return _client_agent.get()
 
 
-def enter(caller: Caller, request_id: str, client_address: str = "", client_agent: str = "") -> None:
+def client_purpose() -> str:
+    """`head`, or what the client says of a prefetch; empty where a person waits for the answer."""
+    return _client_purpose.get()
+
+
+def enter(
+    caller: Caller, request_id: str, client_address: str = "", client_agent: str = "", client_purpose: str = ""
+) -> None:
     _current.set(caller)
     _request_id.set(request_id)
     _client_address.set(client_address)
     _client_agent.set(client_agent)
+    _client_purpose.set(client_purpose)

@@ -16,6 +16,8 @@ REQUEST_ID_HEADER = "x-request-id"
 CLIENT_ADDRESS_HEADER = "x-client-address"
 # The browser or program that asked the gateway, as it calls itself.
 CLIENT_AGENT_HEADER = "x-client-agent"
+# What it asked for other than to show a person something: `head`, or what a browser says of a prefetch.
+CLIENT_PURPOSE_HEADER = "x-client-purpose"
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 
 Metadata = tuple[tuple[str, str], ...]

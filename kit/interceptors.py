@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kit import access, caller, validation
-from kit.channel import CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, REQUEST_ID_HEADER
+from kit.channel import CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, CLIENT_PURPOSE_HEADER, REQUEST_ID_HEADER
 from kit.errors import DomainError, Unavailable
 from kit.identity import HEADER, Identity
 
@@ -36,6 +36,7 @@ PASSED_ON = frozenset(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
 )
+CLIENT_HEADERS = (CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, CLIENT_PURPOSE_HEADER)
 log = structlog.get_logger()
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
@@ -121,7 +122,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         metadata = dict(context.invocation_metadata() or ())
         who = self._identity.verify(str(metadata.get(HEADER, "")))
         asked = metadata if who.service == access.GATEWAY else {}
-        client = [str(asked.get(header, "")) for header in (CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER)]
+        client = [str(asked.get(header, "")) for header in CLIENT_HEADERS]
         caller.enter(who, str(metadata.get(REQUEST_ID_HEADER) or uuid.uuid4()), *client)
         access.check(rule, who)
 

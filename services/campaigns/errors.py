@@ -43,6 +43,14 @@ class InsufficientCredits(FailedPrecondition):
     """The wallet has too few credits."""
 
 
+class EventIdInvalid(InvalidArgument):
+    """The event id is none of this stream's."""
+
+
+class DaysInvalid(InvalidArgument):
+    """A dashboard has 1 to 366 days."""
+
+
 class LinkNotFound(NotFound):
     """The link leads nowhere."""
 

@@ -24,7 +24,7 @@ from kit.store import Database
 from services.campaigns import batching
 from services.campaigns.codes import Codes
 from services.campaigns.errors import TextInvalid
-from services.campaigns.rendering import Text, compile_text
+from services.campaigns.rendering import Text, campaign_text
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.audiences import LEASE_SECONDS, LeaseLostError
 
@@ -126,7 +126,7 @@ class Preparer:
         return None
 
     async def _freeze(self, row: AnyRow) -> AnyRow:
-        text = compile_text(row.text, row.link_base_url, with_offer=row.offer_link)
+        text = campaign_text(row, row.link_base_url)
         # As the book was asked when the campaign was started: a run that resumes meets the same people.
         pages = self._audiences.pages(
             row.merchant_id, row.audience, text.fields, self._batch_size, row.after_phone, row.start_time

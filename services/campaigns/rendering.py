@@ -9,7 +9,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from kit import gsm
+from kit.rows import AnyRow
+from services.campaigns import short_links
 from services.campaigns.codes import PLACEHOLDER
 from services.campaigns.errors import TextInvalid
 
@@ -22,6 +25,9 @@ UNSUBSCRIBE_LINK, OFFER_LINK = "unsubscribe_link", "offer_link"
 LINK_PATHS = {UNSUBSCRIBE_LINK: "/u/", OFFER_LINK: "/o/"}
 # What the contact speaks is asked with every text: the pages behind the links are in that language.
 LANGUAGE = "language"
+# In the place of a merchant's link; no merge field is called so.
+_SHORT_LINK = " short link"
+PATHS = {**LINK_PATHS, _SHORT_LINK: short_links.PATH}
 _FIELD = re.compile(r"\{\{\s*([^{}|]*?)\s*(?:\|([^{}]*))?\}\}")
 _UNSUBSCRIBE_SUFFIX = "\n{{" + UNSUBSCRIBE_LINK + "}}"
 _OFFER_SUFFIX = "\n%s: {{" + OFFER_LINK + "}}"
@@ -42,33 +48,78 @@ class Text:
     render: Callable[[Sequence[str], str], str]
 
 
-def compile_text(text: str, base_url: str = "", *, with_offer: bool = False, field: str = "text") -> Text:
-    """`base_url` is what the links begin with, `field` where the text stands in the request.
+def compile_text(
+    text: str, base_url: str = "", *, with_offer: bool = False, track_links: bool = False, field: str = "text"
+) -> Text:
+    """`base_url` is what the links begin with, `field` where the text stands in the request; with `track_links` the
+    merchant's own links are short ones of ours.
 
     Refuses `TextInvalid`, with what is wrong and, for an unknown merge field, what may have been meant.
     """
     if not text.strip() or len(text) > TEXT_CHARACTERS_MAX:
         raise TextInvalid(field=field, characters=len(text), characters_max=TEXT_CHARACTERS_MAX)
-    text = _with_links(text, with_offer=with_offer)
-    literals, names, defaults, end = [], [], [], 0
-    for match in _FIELD.finditer(text):
-        _check(match[1], field)
-        literals.append(text[end : match.start()])
-        names.append(match[1])
-        defaults.append(match[2] or "")
-        end = match.end()
-    literals.append(text[end:])
+    literals, names, defaults = _parsed(_with_links(text, with_offer=with_offer))
+    for name in names:
+        _check(name, field)
     if any("{{" in literal or "}}" in literal for literal in literals):
         raise TextInvalid(field=field, braces="{{ and }} stand round a merge field only")
+    if track_links:
+        literals, names, defaults = _shortened(literals, names, defaults, field)
     literals = [
-        literal + (base_url + LINK_PATHS[name] if name in LINK_PATHS else "")
+        literal + (base_url + PATHS[name] if name in PATHS else "")
         for literal, name in zip(literals, [*names, ""], strict=True)
     ]
-    merged = {name: None for name in names if name not in LINK_PATHS}
+    merged = {name: None for name in names if name not in PATHS}
     if len(merged) > MERGE_FIELDS_MAX:
         raise TextInvalid(field=field, merge_fields=len(merged), merge_fields_max=MERGE_FIELDS_MAX)
     fields = tuple({**merged, LANGUAGE: None})
     return Text(fields, _renderer(literals, names, defaults, fields))
+
+
+def campaign_text(campaign: Campaign | AnyRow, base_url: str, field: str = "campaign.text") -> Text:
+    """What a campaign says, as it says it. Refuses what `compile_text` refuses."""
+    return compile_text(
+        campaign.text, base_url, with_offer=campaign.offer_link, track_links=campaign.track_links, field=field
+    )
+
+
+def tracked_links(text: str) -> list[str]:
+    """The links that a text with `track_links` leads to, in the order of their numbers."""
+    return [url for literal in _parsed(text)[0] for url in short_links.URL.findall(literal)]
+
+
+def _parsed(text: str) -> tuple[list[str], list[str], list[str]]:
+    """What stands round the merge fields, their names, and their defaults."""
+    literals, names, defaults, end = [], [], [], 0
+    for match in _FIELD.finditer(text):
+        literals.append(text[end : match.start()])
+        names.append(match[1])
+        defaults.append(match[2] or "")
+        end = match.end()
+    return [*literals, text[end:]], names, defaults
+
+
+def _shortened(
+    literals: list[str], names: list[str], defaults: list[str], field: str
+) -> tuple[list[str], list[str], list[str]]:
+    """The same with a short link in the place of each link. Refuses `TextInvalid`."""
+    parts: tuple[list[str], list[str], list[str]] = [], [], []
+    number = 0
+    for literal, name, default in zip(literals, [*names, ""], [*defaults, ""], strict=True):
+        end, before = 0, ""
+        for match in short_links.URL.finditer(literal):
+            short_links.location(match[0], field)
+            if name and not re.search(r"\s", literal[match.end() :]):
+                raise TextInvalid(field=field, merge_field=name, link=match[0][:200], rule="counted as it stands only")
+            number += 1
+            for part, value in zip(parts, (before + literal[end : match.start()], _SHORT_LINK, ""), strict=True):
+                part.append(value)
+            end, before = match.end(), short_links.suffix(number)
+        for part, value in zip(parts, (before + literal[end:], name, default), strict=True):
+            part.append(value)
+    if number > short_links.LINKS_MAX:
+        raise TextInvalid(field=field, links=number, links_max=short_links.LINKS_MAX)
+    return parts[0], parts[1][:-1], parts[2][:-1]
 
 
 def places_offer(text: str) -> bool:
@@ -97,7 +148,7 @@ def _renderer(
     literals: list[str], names: list[str], defaults: list[str], fields: tuple[str, ...]
 ) -> Callable[[Sequence[str], str], str]:
     # A chain of literal, value, literal, …: `slots` says which value, -1 the code of a link.
-    slots = [-1 if name in LINK_PATHS else fields.index(name) for name in names]
+    slots = [-1 if name in PATHS else fields.index(name) for name in names]
     chain = list(zip(slots, defaults, literals[1:], strict=True))
     head = literals[0]
 

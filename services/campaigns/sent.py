@@ -24,6 +24,11 @@ class Sent:
         return str(self.campaign.campaign_id)
 
     @property
+    def variant(self) -> int:
+        """Which of the campaign's texts it is, from 0."""
+        return self.recipient.variant
+
+    @property
     def contact_id(self) -> str:
         """Empty where the text went to somebody who is no contact."""
         return str(UUID(bytes=self.recipient.contact_id)) if self.recipient.contact_id else ""

@@ -1,5 +1,7 @@
 """The schema of campaigns. A column is named like its message's field; the rest is the road's own."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -64,6 +66,7 @@ campaigns = Table(
     Column("sender_name", Text, nullable=False, server_default=""),
     Column("offer_link", Boolean, nullable=False, server_default=text("false")),
     Column("offer", MessageJson(OfferTerms)),
+    Column("track_links", Boolean, nullable=False, server_default=text("false")),
     Column("state", EnumName(Campaign.State), nullable=False, server_default="DRAFT"),
     Column("failure", Text, nullable=False, server_default=""),
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
@@ -141,14 +144,38 @@ responses = Table(
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
     Column("campaign_id", Uuid(as_uuid=False), nullable=False),
     Column("contact_id", Uuid(as_uuid=False)),
+    # Which of the campaign's texts it is, from 0.
+    Column("variant", SmallInteger, nullable=False, server_default="0"),
     Column("till_code", Text, nullable=False),
     Column("views", Integer, nullable=False, server_default="0"),
+    Column("clicks", Integer, nullable=False, server_default="0"),
+    # The links that were followed: the first has bit 0.
+    Column("clicked_links", Integer, nullable=False, server_default="0"),
+    Column("click_time", DateTime(timezone=True)),
     Column("redeem_time", DateTime(timezone=True)),
     Column("redeem_user_id", Text, nullable=False, server_default=""),
     Column("redeem_api_key_id", Text, nullable=False, server_default=""),
     Column("unsubscribe_time", DateTime(timezone=True)),
     UniqueConstraint("merchant_id", "till_code", name="responses_merchant_id_till_code_key"),
+    Index("responses_campaign_id_message_id_idx", "campaign_id", "message_id"),
 )
+
+RESPONSES = (
+    "views",
+    "viewers",
+    "machine_views",
+    "clicks",
+    "clickers",
+    "machine_clicks",
+    "redemptions",
+    "unsubscribes",
+)
+LINK_RESPONSES = ("clicks", "clickers", "machine_clicks")
+
+
+def _counts(*names: str) -> list[Column[Any]]:
+    return [Column(name, Integer, nullable=False, server_default="0") for name in names]
+
 
 # The responses to a campaign, counted in shards, so that its readers don't wait for each other.
 response_counts = Table(
@@ -157,8 +184,39 @@ response_counts = Table(
     Column("campaign_id", Uuid(as_uuid=False), primary_key=True),
     Column("shard", SmallInteger, primary_key=True, autoincrement=False),
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
-    Column("views", Integer, nullable=False, server_default="0"),
-    Column("viewers", Integer, nullable=False, server_default="0"),
-    Column("redemptions", Integer, nullable=False, server_default="0"),
-    Column("unsubscribes", Integer, nullable=False, server_default="0"),
+    *_counts(*RESPONSES),
+    # What the history has of them, and whether that is less than there is.
+    Column("folded", JSONB, nullable=False, server_default="{}"),
+    Column("has_news", Boolean, nullable=False, server_default=text("false")),
+    Index("response_counts_has_news_idx", "campaign_id", "shard", postgresql_where=text("has_news")),
+)
+
+# The same by the link of the text, in the same shards.
+link_counts = Table(
+    "link_counts",
+    metadata,
+    Column("campaign_id", Uuid(as_uuid=False), primary_key=True),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("link", SmallInteger, primary_key=True, autoincrement=False),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    *_counts(*LINK_RESPONSES),
+)
+
+# What happened in each quarter of an hour, by campaign and of all campaigns of a merchant. Time zones differ by whole
+# quarters, so every zone's days are sums of them.
+ACTIVITY = ("submitted", "delivered", "failed", "credits", *RESPONSES)
+campaign_history = Table(
+    "campaign_history",
+    metadata,
+    Column("campaign_id", Uuid(as_uuid=False), primary_key=True),
+    Column("start_time", DateTime(timezone=True), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    *_counts(*ACTIVITY),
+)
+merchant_history = Table(
+    "merchant_history",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("start_time", DateTime(timezone=True), primary_key=True),
+    *_counts(*ACTIVITY),
 )

@@ -5,8 +5,10 @@ from base64 import urlsafe_b64decode
 
 from astronote.accounts.v1 import accounts_pb2
 from astronote.campaigns.v1 import campaigns_pb2_grpc as rpc
+from astronote.campaigns.v1.links_pb2_grpc import add_ShortLinksServiceServicer_to_server
 from astronote.campaigns.v1.offers_pb2_grpc import add_OffersServiceServicer_to_server
 from astronote.campaigns.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_to_server
+from astronote.campaigns.v1.reports_pb2_grpc import add_ResultsServiceServicer_to_server
 from astronote.contacts.v1 import contacts_pb2
 from astronote.sender.v1 import sender_pb2
 from astronote.sender.v1.events_pb2 import BatchFinished, CampaignTally
@@ -18,6 +20,7 @@ from services.campaigns.codes import Codes
 from services.campaigns.consumers import Consumers
 from services.campaigns.dispatch import Dispatcher
 from services.campaigns.forgetting import ReaderRetention
+from services.campaigns.history import Historian
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences, Preparer
 from services.campaigns.servicers.batches import Batches
@@ -25,6 +28,7 @@ from services.campaigns.servicers.campaigns import Campaigns
 from services.campaigns.servicers.links import Links
 from services.campaigns.servicers.offers import Offers
 from services.campaigns.servicers.privacy import Privacy
+from services.campaigns.servicers.results import Results
 from services.campaigns.servicers.templates import Templates
 from services.campaigns.settings import Settings
 
@@ -43,15 +47,18 @@ def parts(app: App[Settings]) -> Parts:
     dispatcher = Dispatcher(database, app.bus, settings.batches_ahead, settings.republish_after_seconds)
     inquirer = Inquirer(database, sender, settings.silence_seconds, due)
     consumers = Consumers(database, due, ended)
+    links = Links(database, contacts, codes)
     campaigns = Campaigns(database, merchants, audiences, wallet, codes, base_url, size, started, due)
     return Parts(
         servicers={
             rpc.add_TemplatesServiceServicer_to_server: Templates(database, base_url),
             rpc.add_CampaignsServiceServicer_to_server: campaigns,
             rpc.add_BatchesServiceServicer_to_server: Batches(database),
-            rpc.add_LinksServiceServicer_to_server: Links(database, contacts, codes),
+            rpc.add_LinksServiceServicer_to_server: links,
+            add_ShortLinksServiceServicer_to_server: links,
             add_OffersServiceServicer_to_server: Offers(database, codes),
             add_PrivacyServiceServicer_to_server: Privacy(database),
+            add_ResultsServiceServicer_to_server: Results(database, merchants),
         },
         consumers=[
             Consumer(CampaignTally, consumers.on_tally),
@@ -63,6 +70,7 @@ def parts(app: App[Settings]) -> Parts:
             Job("dispatch", dispatcher.step, 1.0, due),
             Job("sweep", dispatcher.sweep_step, 2.0),
             Job("close", Closer(database, wallet).step, 1.0, ended),
+            Job("fold responses", Historian(database).step, 1.0),
             Job("inquire", inquirer.step, 2.0),
             Job("forget readers", ReaderRetention(database, settings.reader_retention_seconds).step, 3600.0),
         ],

@@ -32,7 +32,7 @@ class Consumers:
                 await store.keep_activity(event.merchant_id, KINDS[event.kind], time, event.contact_ids)
 
     async def on_link_opened(self, event: LinkOpened, delivery: Delivery) -> None:
-        if event.kind != LinkOpened.OFFER or not event.contact_id:
+        if event.kind == LinkOpened.UNSUBSCRIBE or event.by_machine or not event.contact_id:
             return
         time, contact_id = event.open_time.ToDatetime(tzinfo=UTC), UUID(event.contact_id).bytes
         async with ContactsStore.open_pipeline(self._database) as store:

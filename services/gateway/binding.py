@@ -11,7 +11,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from services.gateway.contracts import HTTP_BODY, REQUEST_ID, UPDATE_MASK, cookies
+from services.gateway.contracts import HTTP_BODY, LAST_EVENT_ID, REQUEST_ID, UPDATE_MASK, cookies
 from services.gateway.decoder import decoder, parse
 from services.gateway.errors import (
     ContentTypeUnsupported,
@@ -27,6 +27,7 @@ from services.gateway.parameters import Parameter, leaves, shown_name
 from services.gateway.routes import Route
 
 PARAMETERS_MAX = 1000
+EVENT_ID_LENGTH_MAX = 200
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json *(; *charset=\"?utf-8\"? *)?", re.IGNORECASE)
 
@@ -81,6 +82,8 @@ class Binding:
             leaf.put(message, shown, value)
         if self.method.takes_request_id:
             _put_request_id(message, exchange.headers.get("idempotency-key"))
+        if self.method.names_events and (last := exchange.headers.get("last-event-id")):
+            setattr(message, LAST_EVENT_ID, last[:EVENT_ID_LENGTH_MAX])
         if self.cookies and exchange.takes_cookies and "cookie" in exchange.headers:
             self._put_cookies(message, exchange.headers["cookie"])
         return message

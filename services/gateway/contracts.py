@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 
 from google.api.httpbody_pb2 import HttpBody
@@ -22,6 +23,8 @@ from kit import access
 HTTP_BODY = HttpBody.DESCRIPTOR.full_name
 REQUEST_ID = "request_id"
 UPDATE_MASK = "update_mask"
+# Of the message of a stream, and of the request that goes on after it.
+EVENT_ID, LAST_EVENT_ID = "event_id", "last_event_id"
 
 
 def files() -> list[FileDescriptor]:
@@ -101,7 +104,12 @@ class Method:
     @cached_property
     def answers_page(self) -> bool:
         """Whether people open it in a browser: then what refuses it is a page as well."""
-        return self.role == "public" and self.answers_file and not self.answers_stream
+        return self.role == "public" and (self.answers_file or self.redirects) and not self.answers_stream
+
+    @cached_property
+    def redirects(self) -> bool:
+        """Whether its answer leads on to the answer's field `location`."""
+        return self.success_status == HTTPStatus.FOUND
 
     @cached_property
     def limits(self) -> options.Limits:
@@ -114,6 +122,11 @@ class Method:
     @cached_property
     def takes_request_id(self) -> bool:
         return REQUEST_ID in self.input.fields_by_name
+
+    @cached_property
+    def names_events(self) -> bool:
+        """Whether a stream that broke off goes on where it was."""
+        return EVENT_ID in self.output.fields_by_name and LAST_EVENT_ID in self.input.fields_by_name
 
 
 def mesh_service(file: FileDescriptor) -> str:

@@ -79,7 +79,10 @@ def _operation(verb: str, path: str, operation: Schema) -> str:
         parts += ["<h3>Body</h3>", _content(operation["requestBody"]["content"])]
     (success, answer), *refusals = operation["responses"].items()
     parts += [f"<h3>Answer {escape(success)}</h3>"]
-    parts += [_words(answer["description"]) if answer["description"] != "Done." else "", _content(answer["content"])]
+    parts += [
+        _words(answer["description"]) if answer["description"] != "Done." else "",
+        _content(answer["content"]) if "content" in answer else "",
+    ]
     parts += ["<h3>Refusals</h3>", *(_refusal(status, found) for status, found in refusals)]
     head = f"<b>{verb.upper()}</b><code>{escape(path)}</code><span>{_inline(operation['summary'])}</span>"
     name = escape(operation["operationId"])

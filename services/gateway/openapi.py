@@ -185,6 +185,9 @@ class Operations:
             schema = {"type": "string", "minLength": 1, "maxLength": 200}
             words = "Fills `requestId`: a repeat with the same key does nothing twice."
             yield {"name": "Idempotency-Key", "in": "header", "schema": schema, "description": words}
+        if binding.method.names_events:
+            words = "Fills `lastEventId`: the stream goes on where it broke off."
+            yield {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}, "description": words}
         for field, cookie in binding.cookies:
             words = f"Fills `{field}` where the body leaves it empty."
             yield {"name": cookie.name, "in": "cookie", "schema": {"type": "string"}, "description": words}
@@ -219,7 +222,9 @@ class Operations:
     def _responses(self, binding: Binding) -> Schema:
         method = binding.method
         success: Schema = {"description": "Done."}
-        if method.answers_file:
+        if method.redirects:
+            success["headers"] = {"Location": {"schema": {"type": "string", "format": "uri"}}}
+        elif method.answers_file:
             # What a file holds is its own matter: CSV, a picture, JSON.
             success["content"] = (
                 {"text/html": {"schema": {"type": "string"}}} if method.answers_page else {"*/*": {"schema": {}}}

@@ -10,7 +10,7 @@ import grpc
 import orjson
 from google.protobuf.message import Message
 
-from kit.channel import CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, Metadata
+from kit.channel import CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, CLIENT_PURPOSE_HEADER, Metadata
 from services.gateway import cookies, problem, representation
 from services.gateway.authentication import Principal
 from services.gateway.binding import Binding
@@ -30,6 +30,7 @@ OVERTAKEN_LOOKS, OVERTAKEN_SECONDS = 100, 0.01
 WEBHOOK_HEADERS = ("x-webhook-secret", "x-webhook-signature", "stripe-signature", "content-type")
 HEADER_LENGTH_MAX = 2048
 AGENT_LENGTH_MAX = 300
+PURPOSES = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 EVENTS = "text/event-stream"
 Carry = Callable[[Exchange, list[str], Metadata], Awaitable[None]]
 
@@ -72,7 +73,11 @@ class Transcoder:
         metadata = self._service.peer.metadata(
             principal.merchant_id, principal.role, principal.user_id, principal.api_key_id
         )
-        metadata += ((CLIENT_ADDRESS_HEADER, exchange.client_address), (CLIENT_AGENT_HEADER, _agent(exchange)))
+        metadata += (
+            (CLIENT_ADDRESS_HEADER, exchange.client_address),
+            (CLIENT_AGENT_HEADER, _carried(exchange.headers.get("user-agent", ""))),
+            (CLIENT_PURPOSE_HEADER, _purpose(exchange)),
+        )
         if principal.role == "webhook":
             metadata += _proofs(exchange)
         if self.method.takes_stream or self.method.answers_stream:
@@ -97,6 +102,9 @@ class Transcoder:
     async def _answer(self, exchange: Exchange, answer: Any) -> None:
         headers = cookies.set_by(answer, self._cookies) if self._cookies else ()
         status = self.method.success_status
+        if self.method.redirects:
+            await exchange.answer(status, "", b"", [(b"location", answer.location.encode("ascii"))])
+            return
         if self.method.answers_file:
             content_type, body = answer.content_type or "application/octet-stream", answer.data
         else:
@@ -181,9 +189,7 @@ class Transcoder:
                     await exchange.start(self.method.success_status, EVENTS, [(b"x-accel-buffering", b"no")])
                 if message is grpc.aio.EOF:
                     break
-                await exchange.write(
-                    b": alive\n\n" if message is None else b"data: %b\n\n" % orjson.dumps(self._encode(message))
-                )
+                await exchange.write(b": alive\n\n" if message is None else self._event(message))
             await exchange.finish()
         except (grpc.aio.AioRpcError, Draining) as error:
             if not exchange.status:
@@ -196,6 +202,11 @@ class Transcoder:
                 if task is not None:
                     task.cancel()
             call.cancel()
+
+    def _event(self, message: Any) -> bytes:
+        named = self.method.names_events and message.event_id
+        id = b"id: %b\n" % message.event_id.encode("ascii") if named else b""
+        return b"%bdata: %b\n\n" % (id, orjson.dumps(self._encode(message)))
 
 
 async def _ended(call: Any) -> Any:
@@ -222,10 +233,16 @@ async def _unless(gone: "asyncio.Future[None]", read: Awaitable[Any]) -> Any:
     return reading.result()
 
 
-def _agent(exchange: Exchange) -> str:
+def _carried(given: str) -> str:
     """What gRPC's metadata can carry of it."""
-    given = exchange.headers.get("user-agent", "")[:AGENT_LENGTH_MAX]
-    return "".join(letter for letter in given if letter.isascii() and letter.isprintable())
+    return "".join(letter for letter in given[:AGENT_LENGTH_MAX] if letter.isascii() and letter.isprintable())
+
+
+def _purpose(exchange: Exchange) -> str:
+    """Of what no person sees, as browsers and apps mark it."""
+    if exchange.verb == "HEAD":
+        return "head"
+    return _carried(next((exchange.headers[name] for name in PURPOSES if name in exchange.headers), ""))
 
 
 def _proofs(exchange: Exchange) -> Metadata:

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
+from sqlalchemy import text
 
 from astronote.accounts.v1 import accounts_pb2 as accounts
 from astronote.accounts.v1.accounts_pb2_grpc import AuthServiceStub
@@ -16,6 +17,7 @@ from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub, Temp
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub
 from astronote.sender.v1.batches_pb2 import SendBatch
+from kit.channel import CLIENT_AGENT_HEADER, CLIENT_PURPOSE_HEADER
 from tests.conftest import TestMesh
 
 GREEK = "Γεια σου {{first_name|φίλε}}"
@@ -58,6 +60,28 @@ class Shop:
                 if report.final:
                     return report
                 await asyncio.sleep(0.05)
+
+
+PERSON = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36"
+
+
+async def opened(shop: Shop, stub: Any, method: str, request: Any, agent: str = PERSON, purpose: str = "") -> Any:
+    """What a link leads to, as the gateway asks for a browser."""
+    peer = await shop.mesh.service("campaigns")
+    client = ((CLIENT_AGENT_HEADER, agent), (CLIENT_PURPOSE_HEADER, purpose))
+    return await getattr(stub(peer.channel), method)(
+        request, metadata=(*peer.metadata(role="public"), *client), timeout=20
+    )
+
+
+async def age(shop: Shop, campaign_id: str, seconds: int = 3600) -> None:
+    """As if the campaign's texts had been handed to the senders so long ago."""
+    statement = """
+        UPDATE batches SET generation = 1, publish_time = now() - make_interval(secs => :seconds)
+        WHERE campaign_id = :id
+    """
+    async with shop.mesh.app("campaigns").database.pipeline.begin() as connection:
+        await connection.execute(text(statement), {"seconds": seconds, "id": campaign_id})
 
 
 async def registered(mesh: TestMesh, **fields: str) -> Shop:

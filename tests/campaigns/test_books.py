@@ -1,12 +1,16 @@
 """Prices and books, without a database."""
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from astronote.campaigns.v1 import campaigns_pb2 as pb
 from astronote.contacts.v1.contacts_pb2 import AudienceMember
 from astronote.sender.v1.events_pb2 import CampaignTally
 from services.campaigns import books, pricing
+from services.campaigns.errors import EventIdInvalid
 from services.campaigns.rendering import compile_text
 
 
@@ -49,3 +53,33 @@ def test_a_quote_counts_each_text() -> None:
     assert dict(quote.segments_histogram) == {1: 2, 2: 1}
     assert [(each.calling_code, each.credits) for each in quote.by_country] == [("+30", 1), ("+39", 2), ("+1", 1)]
     assert quote.sample[0].rendering.text == "Γεια Μαρία http://x.gr/u/00000000000"
+
+
+def test_a_watch_that_broke_off_goes_on_at_its_rate_with_what_has_changed() -> None:
+    start, books_before = datetime(2026, 1, 1, tzinfo=UTC), CampaignTally(accepted=20, credits_captured=40)
+    before = books.report(row(targeted=100, tally=books_before), {})
+    pace = books.Pace()
+    first = pace.progress(before, start)
+    assert first is not None
+    assert (first.recipients_per_second, first.remaining_seconds) == (0, 0)
+    assert pace.progress(before, start + timedelta(seconds=1)) is None
+    again = books.Pace(first.event_id)
+    assert again.progress(before, start + timedelta(seconds=1)) is None
+    after = books.report(row(targeted=100, tally=CampaignTally(accepted=40, credits_captured=60)), {})
+    look = again.progress(after, start + timedelta(seconds=2))
+    assert look is not None
+    assert (look.recipients_per_second, look.remaining_seconds, look.credits_per_minute) == (10, 6, 600)
+    # What is long ago says nothing of the last seconds, and closed books are shown to whoever asks.
+    late = books.Pace(first.event_id).progress(after, start + timedelta(hours=1))
+    assert late is not None
+    assert late.recipients_per_second == 0
+    closed = books.report(row(final=True), {})
+    shown = books.Pace().progress(closed, start)
+    assert shown is not None
+    assert books.Pace(shown.event_id).progress(closed, start) is not None
+
+
+@pytest.mark.parametrize("text", ["x", "1-2-3", "1-2-3-4-5", "-1-2-3-4", "١-1-1-1", "1-2-3-4\n", "9" * 100])
+def test_an_event_id_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(EventIdInvalid):
+        books.Pace(text)

@@ -16,7 +16,7 @@ from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub, Link
 from astronote.campaigns.v1.events_pb2 import OfferRedeemed
 from astronote.campaigns.v1.offers_pb2 import GetOfferRequest, Offer, OfferTerms, RedeemOfferRequest
 from astronote.campaigns.v1.offers_pb2_grpc import OffersServiceStub
-from tests.campaigns.shop import Shop, refusal, registered, sending
+from tests.campaigns.shop import Shop, age, opened, refusal, registered, sending
 from tests.conftest import TestMesh
 
 PHONES = ["+306911111111", "+306911111112"]
@@ -43,14 +43,13 @@ async def offered(shop: Shop, **fields: Any) -> tuple[str, list[str]]:
     campaign = await shop.campaign(offer_link=True, **{"offer": TERMS, **fields})
     await shop.do("SendCampaign", campaign.id)
     batch = await sending(shop, campaign.id)
+    await age(shop, campaign.id)
     return campaign.id, [recipient.text.split("/o/")[1].split()[0] for recipient in batch.recipients]
 
 
 async def show(shop: Shop, code: str, kind: str = "Offer", **fields: str) -> str:
-    peer = await shop.mesh.service("campaigns")
     request = getattr(pb, f"Show{kind}Request")(code=code, **fields)
-    method = getattr(LinksServiceStub(peer.channel), f"Show{kind}")
-    page = await method(request, metadata=peer.metadata(role="public"), timeout=20)
+    page = await opened(shop, LinksServiceStub, f"Show{kind}", request)
     assert page.content_type == "text/html; charset=utf-8"
     return str(page.data.decode())
 

@@ -12,7 +12,8 @@ from astronote.campaigns.v1.privacy_pb2 import ExportPersonRequest, ExportPerson
 from astronote.campaigns.v1.privacy_pb2_grpc import PrivacyServiceStub
 from services.campaigns.forgetting import ReaderRetention
 from services.campaigns.settings import Settings
-from tests.campaigns.shop import Shop, refusal, sending
+from tests.campaigns.shop import Shop, opened, refusal, sending
+from tests.campaigns.shop import age as sent_ago
 from tests.conftest import TestMesh
 
 YEAR_SECONDS = 366 * 86400
@@ -26,14 +27,13 @@ async def reading(rich_shop: Shop) -> tuple[Shop, str, list[int], list[str]]:
     campaign = await rich_shop.campaign(text="Hi", offer_link=True)
     await rich_shop.do("SendCampaign", campaign.id)
     batch = await sending(rich_shop, campaign.id)
+    await sent_ago(rich_shop, campaign.id)
     codes = [recipient.text.split("/o/")[1].split()[0] for recipient in batch.recipients]
     return rich_shop, campaign.id, [batch.first_message_id, batch.first_message_id + 1], codes
 
 
 async def looked_at(shop: Shop, code: str) -> Any:
-    peer = await shop.mesh.service("campaigns")
-    metadata = peer.metadata(role="public")
-    return await LinksServiceStub(peer.channel).ShowOffer(pb.ShowOfferRequest(code=code), metadata=metadata, timeout=20)
+    return await opened(shop, LinksServiceStub, "ShowOffer", pb.ShowOfferRequest(code=code))
 
 
 async def shown(shop: Shop, merchant_id: str, message_ids: list[int]) -> list[ExportPersonResponse]:

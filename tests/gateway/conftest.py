@@ -7,6 +7,7 @@ import pytest
 
 from astronote.accounts.v1 import accounts_pb2_grpc as accounts_rpc
 from astronote.campaigns.v1 import campaigns_pb2_grpc as campaigns_rpc
+from astronote.campaigns.v1 import links_pb2_grpc as links_rpc
 from astronote.contacts.v1 import contacts_pb2_grpc as contacts_rpc
 from astronote.sender.v1 import sender_pb2_grpc as sender_rpc
 from kit.identity import Identity
@@ -22,6 +23,7 @@ from tests.gateway.servicers import (
     Links,
     Record,
     Reports,
+    ShortLinks,
     settings,
     token,
 )
@@ -50,6 +52,7 @@ async def service_ports(_record: Record) -> AsyncIterator[dict[str, int]]:
         "campaigns": {
             campaigns_rpc.add_CampaignsServiceServicer_to_server: Campaigns(_record),
             campaigns_rpc.add_LinksServiceServicer_to_server: Links(_record),
+            links_rpc.add_ShortLinksServiceServicer_to_server: ShortLinks(_record),
         },
         "wallet": {},
         "sender": {sender_rpc.add_ReportsServiceServicer_to_server: Reports(_record)},

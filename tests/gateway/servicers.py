@@ -16,6 +16,8 @@ from astronote.accounts.v1 import accounts_pb2 as accounts
 from astronote.accounts.v1 import accounts_pb2_grpc as accounts_rpc
 from astronote.campaigns.v1 import campaigns_pb2 as campaigns
 from astronote.campaigns.v1 import campaigns_pb2_grpc as campaigns_rpc
+from astronote.campaigns.v1 import links_pb2 as links
+from astronote.campaigns.v1 import links_pb2_grpc as links_rpc
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1 import contacts_pb2_grpc as contacts_rpc
 from astronote.sender.v1 import sender_pb2 as sender
@@ -171,6 +173,7 @@ class Campaigns(campaigns_rpc.CampaignsServiceServicer):
     async def WatchCampaign(
         self, request: campaigns.WatchCampaignRequest, context: Any
     ) -> AsyncIterator[campaigns.Progress]:
+        self.record.note(request, context)
         try:
             for event in self.record.events:
                 if isinstance(event, asyncio.Event):
@@ -197,6 +200,17 @@ class Links(campaigns_rpc.LinksServiceServicer):
     async def Unsubscribe(self, request: campaigns.UnsubscribeRequest, context: Any) -> HttpBody:
         self.record.note(request, context)
         return HttpBody(content_type="text/plain", data=request.form.data)
+
+
+class ShortLinks(links_rpc.ShortLinksServiceServicer):
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    async def FollowLink(self, request: links.FollowLinkRequest, context: Any) -> links.FollowLinkResponse:
+        self.record.note(request, context)
+        if request.code == MISSING_ID:
+            raise LinkNotFound
+        return links.FollowLinkResponse(location="https://shop.gr/%CE%BD?a=1")
 
 
 class Reports(sender_rpc.ReportsServiceServicer):

@@ -52,6 +52,14 @@ async def test_events(http: httpx.AsyncClient, record: Record) -> None:
     assert "etaSeconds" in events(text)[0][1] or events(text)[0][1]
 
 
+async def test_events_go_on_where_they_broke_off(http: httpx.AsyncClient, record: Record) -> None:
+    record.events = [Progress(event_id="7-1")]
+    for headers, query in (({"last-event-id": "6-1"}, ""), ({}, "?lastEventId=6-1")):
+        answer = await http.get(f"/v1/campaigns/x:watch{query}", headers=headers)
+        assert answer.text.startswith("id: 7-1\ndata: {")
+    assert [request.last_event_id for request in record.requests] == ["6-1", "6-1"]
+
+
 async def test_events_that_are_quiet_from_the_first(http: httpx.AsyncClient, record: Record) -> None:
     record.events = [record.hangs]
     answer, text = await watched(http, record)

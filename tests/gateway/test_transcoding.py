@@ -245,6 +245,19 @@ async def test_pages_and_forms(anonymous: httpx.AsyncClient, record: Record) -> 
     assert [caller.role for caller in record.callers] == ["public", "public"]
 
 
+async def test_a_link_leads_on_and_says_what_for(anonymous: httpx.AsyncClient, record: Record) -> None:
+    browser = {"accept": "text/html", "user-agent": "Mozilla/5.0"}
+    for verb, headers in (("GET", {}), ("HEAD", {}), ("GET", {"sec-purpose": "prefetch;prerender"})):
+        answer = await anonymous.request(verb, "/l/abcdefghijk2?fbclid=x", headers=browser | headers)
+        assert (answer.status_code, answer.content) == (302, b"")
+        assert answer.headers["location"] == "https://shop.gr/%CE%BD?a=1"
+        assert answer.headers["cache-control"] == "no-store"
+    assert {found["x-client-agent"] for found in record.metadata} == {"Mozilla/5.0"}
+    assert [found.get("x-client-purpose", "") for found in record.metadata] == ["", "head", "prefetch;prerender"]
+    lost = await anonymous.get(f"/l/{MISSING_ID}", headers=browser)
+    assert (lost.status_code, lost.headers["content-type"]) == (404, "text/html; charset=utf-8")
+
+
 async def test_webhooks(anonymous: httpx.AsyncClient, record: Record) -> None:
     raw = b'{ "not" :"touched" }\xff'
     headers = {"x-webhook-secret": "s", "x-webhook-signature": "t=1,v1=a", "content-type": "application/json"}

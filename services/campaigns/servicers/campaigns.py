@@ -8,20 +8,23 @@ from datetime import UTC, datetime
 from google.protobuf.empty_pb2 import Empty
 
 from astronote.campaigns.v1 import campaigns_pb2 as pb
+from astronote.campaigns.v1.reports_pb2 import Moment
 from kit import caller, pages, rows
 from kit.interceptors import Context
-from services.campaigns import books, offers, pricing, states
+from kit.rows import AnyRow
+from services.campaigns import books, history, offers, pricing, states
 from services.campaigns.codes import PLACEHOLDER
 from services.campaigns.errors import CampaignInvalid, TextInvalid
-from services.campaigns.rendering import compile_text, places_offer
+from services.campaigns.rendering import campaign_text, compile_text, places_offer
 from services.campaigns.servicers.trials import Trials
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import shown
 
-WRITABLE = frozenset({"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer"})
+WRITABLE = frozenset({"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links"})
 NAME_CHARACTERS_MAX = 100
 SENDER_NAME = re.compile(r"[A-Za-z0-9]{3,11}|\+[1-9]\d{7,14}")
 LOOK_SECONDS = 0.5
+MOMENTS_MAX = 500
 
 
 class Campaigns(Trials):
@@ -33,7 +36,7 @@ class Campaigns(Trials):
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
             await _take_text(store, campaign)
-            _check_offer_link(campaign.text, has_offer=campaign.offer_link)
+            _check_links(campaign)
             return await store.answered(request, await store.create_campaign(campaign))
 
     async def GetCampaign(self, request: pb.GetCampaignRequest, context: Context) -> pb.Campaign:
@@ -61,8 +64,7 @@ class Campaigns(Trials):
             # A text of its own is no template's, and a template brings its text.
             whose = ["template_id", "text"] if {"template_id", "text"} & set(paths) else []
             row = await store.edit_campaign(campaign, [*{*paths, *whose}])
-            compile_text(row.text, field="campaign.text")
-            _check_offer_link(row.text, has_offer=row.offer_link)
+            _check_links(row)
             return shown(row)
 
     async def CopyCampaign(self, request: pb.CopyCampaignRequest, context: Context) -> pb.Campaign:
@@ -98,7 +100,10 @@ class Campaigns(Trials):
             row = await store.campaign(request.id)
         merchant = await self._merchants.get(merchant_id)
         base_url = merchant.public_base_url or self._public_base_url
-        text, estimate = compile_text(row.text, base_url, with_offer=row.offer_link), pricing.Estimate()
+        text, estimate = (
+            campaign_text(row, base_url),
+            pricing.Estimate(),
+        )
         async for page in self._audiences.pages(merchant_id, row.audience, text.fields, self._page_size):
             # As long as every other code: what a quote counts is what is sent.
             codes = [PLACEHOLDER] * len(page.members)
@@ -107,18 +112,24 @@ class Campaigns(Trials):
 
     async def GetReport(self, request: pb.GetReportRequest, context: Context) -> pb.Report:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
-            return books.report(await store.campaign(request.id), await store.response_counts(request.id))
+            row = await store.campaign(request.id)
+            report = books.report(row, await store.response_counts(request.id))
+            report.timeline.extend(
+                Moment(start_time=each.start_time, activity=history.activity(each))
+                for each in await store.timeline(row.id, MOMENTS_MAX)
+            )
+            report.links.extend(books.links(row, await store.link_counts(request.id)))
+            return report
 
     async def WatchCampaign(self, request: pb.WatchCampaignRequest, context: Context) -> AsyncIterator[pb.Progress]:
-        merchant_id, pace, last = caller.merchant_id(), books.Pace(), pb.Report()
-        while not last.final:
+        merchant_id, pace, is_final = caller.merchant_id(), books.Pace(request.last_event_id), False
+        while not is_final:
             async with CampaignStore.open(self._database, merchant_id) as store:
                 report = books.report(await store.campaign(request.id), await store.response_counts(request.id))
-            progress = pace.progress(report, datetime.now(UTC))
-            if report != last:
+            if progress := pace.progress(report, datetime.now(UTC)):
                 yield progress
-            last = report
-            await asyncio.sleep(0 if last.final else LOOK_SECONDS)
+            is_final = report.final
+            await asyncio.sleep(0 if is_final else LOOK_SECONDS)
 
 
 def _check(campaign: pb.Campaign, paths: list[str]) -> None:
@@ -135,9 +146,10 @@ def _check(campaign: pb.Campaign, paths: list[str]) -> None:
         offers.check(campaign.offer)
 
 
-def _check_offer_link(text: str, *, has_offer: bool) -> None:
+def _check_links(campaign: pb.Campaign | AnyRow) -> None:
     """Refuses `TextInvalid`."""
-    if places_offer(text) and not has_offer:
+    campaign_text(campaign, "")
+    if places_offer(campaign.text) and not campaign.offer_link:
         raise TextInvalid(field="campaign.text", merge_field="offer_link", rule="needs offerLink: true")
 
 

@@ -11,7 +11,7 @@ from kit import caller
 from kit.interceptors import Context
 from services.campaigns import batching
 from services.campaigns.errors import CampaignInvalid, SenderNameMissing
-from services.campaigns.rendering import LANGUAGE, Text, compile_text, sample_values
+from services.campaigns.rendering import LANGUAGE, Text, campaign_text, sample_values
 from services.campaigns.servicers.verbs import Verbs
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import shown
@@ -32,9 +32,11 @@ class Trials(Verbs):
         if not sender_name:
             raise SenderNameMissing(field="sender_name")
         base_url = merchant.public_base_url or self._public_base_url
-        text = compile_text(row.text, base_url, with_offer=row.offer_link)
+        text = campaign_text(row, base_url)
         members = await self._members(merchant_id, phones, row.text, text)
-        values = {name: getattr(row, name) for name in ("name", "text", "audience", "offer_link", "offer")}
+        values = {
+            name: getattr(row, name) for name in ("name", "text", "audience", "offer_link", "offer", "track_links")
+        }
         values |= {"kind": pb.Campaign.TEST, "parent_id": row.id, "sender_name": sender_name}
         values |= {"link_base_url": base_url, "company": merchant.company, "time_zone": merchant.time_zone}
         async with CampaignStore.open(self._database, merchant_id) as store:

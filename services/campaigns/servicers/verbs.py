@@ -16,7 +16,7 @@ from services.campaigns.codes import Codes
 from services.campaigns.errors import InsufficientCredits, NoRecipients, SenderNameMissing, SubscriptionRequired
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences
-from services.campaigns.rendering import compile_text
+from services.campaigns.rendering import campaign_text
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import shown
 
@@ -60,7 +60,7 @@ class Verbs(rpc.CampaignsServiceServicer):
             sender_name = row.sender_name or merchant.sender_name
             if not sender_name:
                 raise SenderNameMissing(field="sender_name")
-            compile_text(row.text)
+            campaign_text(row, "")
             offers.check_open(row.offer, datetime.now(UTC))
             base_url = merchant.public_base_url or self._public_base_url
             row = await store.start(request.id, sender_name, base_url, merchant.company, merchant.time_zone)

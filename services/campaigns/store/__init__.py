@@ -3,6 +3,7 @@
 from services.campaigns.store.audiences import AudienceStatements
 from services.campaigns.store.batches import BatchStatements
 from services.campaigns.store.campaigns import CampaignStatements
+from services.campaigns.store.history import HistoryStatements
 from services.campaigns.store.privacy import PrivacyStatements
 from services.campaigns.store.responses import ResponseStatements
 from services.campaigns.store.templates import TemplateStatements
@@ -13,6 +14,7 @@ class CampaignStore(
     CampaignStatements,
     AudienceStatements,
     BatchStatements,
+    HistoryStatements,
     PrivacyStatements,
     ResponseStatements,
 ):

@@ -8,17 +8,17 @@ from astronote.campaigns.v1.campaigns_pb2 import Campaign, ListCampaignsRequest
 from astronote.sender.v1.events_pb2 import CampaignTally
 from kit import rows
 from kit.rows import AnyRow
-from kit.store import Store
 from services.campaigns import books, states
 from services.campaigns.errors import CampaignNotFound
+from services.campaigns.store.history import HistoryStatements
 from services.campaigns.tables import batches, campaigns, metadata
 
 SHOWN = rows.columns(Campaign, campaigns)
-EDITED = ["name", "template_id", "text", "audience", "sender_name", "offer_link", "offer"]
+EDITED = ["name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links"]
 OPEN = batches.c.state.in_(["READY", "PUBLISHED", "TAKEN"])
 
 
-class CampaignStatements(Store):
+class CampaignStatements(HistoryStatements):
     metadata = metadata
 
     async def create_campaign(self, campaign: Campaign) -> Campaign:
@@ -102,17 +102,21 @@ class CampaignStatements(Store):
 
     async def apply_tally(self, tally: CampaignTally) -> None:
         """Takes a tally that is newer than the one that stands; an older or repeated one changes nothing."""
-        newer = (
-            campaigns.c.id == tally.campaign_id,
-            campaigns.c.tally_version < tally.version,
-            # A final report stays what it was, though a failed text may turn out delivered later.
-            ~campaigns.c.final,
-        )
-        # Now it may be closable.
-        values = {"tally": tally, "tally_version": tally.version, "close_time": text("'epoch'")}
-        await self.connection.execute(update(campaigns).where(*newer).values(values))
-        heard = update(campaigns).where(campaigns.c.id == tally.campaign_id).values(news_time=func.now())
-        await self.connection.execute(heard)
+        mine = campaigns.c.id == tally.campaign_id
+        row = (await self.connection.execute(select(campaigns).where(mine).with_for_update())).one_or_none()
+        if row is None:
+            return
+        values: dict[str, Any] = {"news_time": func.now()}
+        # A final report stays what it was, though a failed text may turn out delivered later.
+        is_newer = row.tally_version < tally.version and not row.final
+        if is_newer:
+            # Now it may be closable.
+            values |= {"tally": tally, "tally_version": tally.version, "close_time": text("'epoch'")}
+        await self.connection.execute(update(campaigns).where(mine).values(values))
+        if is_newer:
+            gain = books.activity(tally)
+            gain.subtract(books.activity(row.tally or CampaignTally()))
+            await self.add_history({(row.id, row.merchant_id): gain})
 
     async def finish_batches(self, campaign_id: str, batch_ids: list[int]) -> None:
         """Marks batches done; with the last one the campaign is `COMPLETED`, unless it was cancelled."""

@@ -3,7 +3,9 @@
 isort:skip_file
 What is said to whom: templates, campaigns, the frozen audience, and what became of it."""
 
+from astronote.campaigns.v1 import links_pb2 as _links_pb2
 from astronote.campaigns.v1 import offers_pb2 as _offers_pb2
+from astronote.campaigns.v1 import reports_pb2 as _reports_pb2
 from astronote.contacts.v1 import audience_pb2 as _audience_pb2
 from collections import abc as _abc
 from google.api import httpbody_pb2 as _httpbody_pb2
@@ -407,6 +409,7 @@ class Campaign(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
     ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
+    TRACK_LINKS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     """Up to 100 characters."""
@@ -426,6 +429,10 @@ class Campaign(_message.Message):
     kind: Global___Campaign.Kind.ValueType
     parent_id: _builtins.str
     """The campaign that it is a test of, or the automation that sent it."""
+    track_links: _builtins.bool
+    """Puts a short link of ours in the place of each link of the text that says `http` or `https`, at most 9, and counts
+    who follows it. Such a link holds no merge field; a link in the value of one stays as it is.
+    """
     @_builtins.property
     def audience(self) -> _audience_pb2.Audience: ...
     @_builtins.property
@@ -464,10 +471,11 @@ class Campaign(_message.Message):
         kind: Global___Campaign.Kind.ValueType = ...,
         parent_id: _builtins.str = ...,
         archive_time: _timestamp_pb2.Timestamp | None = ...,
+        track_links: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "offer", b"offer", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "parent_id", b"parent_id", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "parent_id", b"parent_id", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "text", b"text", "track_links", b"track_links"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1070,18 +1078,37 @@ class Report(_message.Message):
     VIEWERS_FIELD_NUMBER: _builtins.int
     REDEMPTIONS_FIELD_NUMBER: _builtins.int
     UNSUBSCRIBES_FIELD_NUMBER: _builtins.int
+    MACHINE_VIEWS_FIELD_NUMBER: _builtins.int
+    CLICKS_FIELD_NUMBER: _builtins.int
+    CLICKERS_FIELD_NUMBER: _builtins.int
+    MACHINE_CLICKS_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    TIMELINE_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     state: Global___Campaign.State.ValueType
     final: _builtins.bool
     """Nothing is left to learn, and the hold is settled."""
     views: _builtins.int
-    """How often offer pages were opened, also by what follows links by itself, such as a preview."""
+    """How often people opened offer pages. What follows links by itself, such as a preview, is counted apart: see
+    `machine_views`.
+    """
     viewers: _builtins.int
     """People whose offer page was opened."""
     redemptions: _builtins.int
     """Offers that were redeemed at the till."""
     unsubscribes: _builtins.int
     """People who left by the link of this campaign."""
+    machine_views: _builtins.int
+    """How often offer pages were opened by machines: scanners, previews, programs. An opening is a machine's where its
+    request is a `HEAD` or a prefetch, where its agent is no browser or a robot's, and within 3 seconds of when the text
+    was handed to the senders.
+    """
+    clicks: _builtins.int
+    """How often people followed the links of the texts."""
+    clickers: _builtins.int
+    """People who followed a link of their text."""
+    machine_clicks: _builtins.int
+    """How often machines followed the links of the texts."""
     @_builtins.property
     def counts(self) -> Global___Counts: ...
     @_builtins.property
@@ -1090,6 +1117,14 @@ class Report(_message.Message):
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def finish_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[_links_pb2.LinkCounts]:
+        """By link, in the order of the text. Empty in `Progress`."""
+
+    @_builtins.property
+    def timeline(self) -> _containers.RepeatedCompositeFieldContainer[_reports_pb2.Moment]:
+        """What happened when: the first 500 quarters of an hour in which something did. Empty in `Progress`."""
+
     def __init__(
         self,
         *,
@@ -1104,10 +1139,16 @@ class Report(_message.Message):
         viewers: _builtins.int = ...,
         redemptions: _builtins.int = ...,
         unsubscribes: _builtins.int = ...,
+        machine_views: _builtins.int = ...,
+        clicks: _builtins.int = ...,
+        clickers: _builtins.int = ...,
+        machine_clicks: _builtins.int = ...,
+        links: _abc.Iterable[_links_pb2.LinkCounts] | None = ...,
+        timeline: _abc.Iterable[_reports_pb2.Moment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "credits", b"credits", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "counts", b"counts", "credits", b"credits", "final", b"final", "finish_time", b"finish_time", "redemptions", b"redemptions", "start_time", b"start_time", "state", b"state", "unsubscribes", b"unsubscribes", "viewers", b"viewers", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "clickers", b"clickers", "clicks", b"clicks", "counts", b"counts", "credits", b"credits", "final", b"final", "finish_time", b"finish_time", "links", b"links", "machine_clicks", b"machine_clicks", "machine_views", b"machine_views", "redemptions", b"redemptions", "start_time", b"start_time", "state", b"state", "timeline", b"timeline", "unsubscribes", b"unsubscribes", "viewers", b"viewers", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1145,15 +1186,21 @@ class WatchCampaignRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
+    LAST_EVENT_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    last_event_id: _builtins.str
+    """The `eventId` of the last look that was seen: the stream goes on with what has changed since, at the rate that it
+    had. A browser's `EventSource` sends it by itself.
+    """
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
+        last_event_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "last_event_id", b"last_event_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1168,10 +1215,16 @@ class Progress(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     RECIPIENTS_PER_SECOND_FIELD_NUMBER: _builtins.int
     REMAINING_SECONDS_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    CREDITS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     recipients_per_second: _builtins.int
     """Of the last seconds."""
     remaining_seconds: _builtins.int
     """Until nothing is queued, at that rate; 0 when it can't be said."""
+    event_id: _builtins.str
+    """For `WatchCampaignRequest.lastEventId`."""
+    credits_per_minute: _builtins.int
+    """Of the last seconds; what was spent stands in the report."""
     @_builtins.property
     def report(self) -> Global___Report: ...
     def __init__(
@@ -1180,10 +1233,12 @@ class Progress(_message.Message):
         report: Global___Report | None = ...,
         recipients_per_second: _builtins.int = ...,
         remaining_seconds: _builtins.int = ...,
+        event_id: _builtins.str = ...,
+        credits_per_minute: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipients_per_second", b"recipients_per_second", "remaining_seconds", b"remaining_seconds", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits_per_minute", b"credits_per_minute", "event_id", b"event_id", "recipients_per_second", b"recipients_per_second", "remaining_seconds", b"remaining_seconds", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

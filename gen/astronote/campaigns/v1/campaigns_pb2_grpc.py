@@ -544,7 +544,7 @@ class CampaignsServiceServicer:
 
     def WatchCampaign(self, request, context):
         """Streams the progress of a campaign, twice a second where it changes, and ends with the closed books.
-        Refuses `CAMPAIGN_NOT_FOUND`.
+        Refuses `CAMPAIGN_NOT_FOUND`, `EVENT_ID_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

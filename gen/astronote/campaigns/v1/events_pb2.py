@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#astronote/campaigns/v1/events.proto\x12\x16\x61stronote.campaigns.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x01\n\nLinkOpened\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\x03\x12\x35\n\x04kind\x18\x05 \x01(\x0e\x32\'.astronote.campaigns.v1.LinkOpened.Kind\x12-\n\topen_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\t\n\x05OFFER\x10\x01\x12\x0f\n\x0bUNSUBSCRIBE\x10\x02\"\x92\x01\n\rOfferRedeemed\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\x03\x12/\n\x0bredeem_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#astronote/campaigns/v1/events.proto\x12\x16\x61stronote.campaigns.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x02\n\nLinkOpened\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\x03\x12\x35\n\x04kind\x18\x05 \x01(\x0e\x32\'.astronote.campaigns.v1.LinkOpened.Kind\x12-\n\topen_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nby_machine\x18\x07 \x01(\x08\"B\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\t\n\x05OFFER\x10\x01\x12\x0f\n\x0bUNSUBSCRIBE\x10\x02\x12\x08\n\x04LINK\x10\x03\"\x92\x01\n\rOfferRedeemed\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\x03\x12/\n\x0bredeem_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'astronote.campaigns.v1.even
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LINKOPENED']._serialized_start=97
-  _globals['_LINKOPENED']._serialized_end=351
-  _globals['_LINKOPENED_KIND']._serialized_start=295
-  _globals['_LINKOPENED_KIND']._serialized_end=351
-  _globals['_OFFERREDEEMED']._serialized_start=354
-  _globals['_OFFERREDEEMED']._serialized_end=500
+  _globals['_LINKOPENED']._serialized_end=381
+  _globals['_LINKOPENED_KIND']._serialized_start=315
+  _globals['_LINKOPENED_KIND']._serialized_end=381
+  _globals['_OFFERREDEEMED']._serialized_start=384
+  _globals['_OFFERREDEEMED']._serialized_end=530
 # @@protoc_insertion_point(module_scope)

@@ -20,8 +20,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class LinkOpened(_message.Message):
-    """Somebody opened the link of a text, so the text was accepted by the provider and has reached a reader. Said at most
-    once a day for each message and kind.
+    """Somebody or something opened the link of a text, so the text was accepted by the provider. Said at most once a day for
+    each message and kind, of people and of machines.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -35,11 +35,15 @@ class LinkOpened(_message.Message):
         KIND_UNSPECIFIED: LinkOpened._Kind.ValueType  # 0
         OFFER: LinkOpened._Kind.ValueType  # 1
         UNSUBSCRIBE: LinkOpened._Kind.ValueType  # 2
+        LINK: LinkOpened._Kind.ValueType  # 3
+        """A link of the merchant's own text."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: LinkOpened.Kind.ValueType  # 0
     OFFER: LinkOpened.Kind.ValueType  # 1
     UNSUBSCRIBE: LinkOpened.Kind.ValueType  # 2
+    LINK: LinkOpened.Kind.ValueType  # 3
+    """A link of the merchant's own text."""
 
     MERCHANT_ID_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
@@ -47,12 +51,15 @@ class LinkOpened(_message.Message):
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     OPEN_TIME_FIELD_NUMBER: _builtins.int
+    BY_MACHINE_FIELD_NUMBER: _builtins.int
     merchant_id: _builtins.str
     campaign_id: _builtins.str
     contact_id: _builtins.str
     """Empty where the text went to somebody who is no contact."""
     message_id: _builtins.int
     kind: Global___LinkOpened.Kind.ValueType
+    by_machine: _builtins.bool
+    """It was none of the text's readers: a scanner, a preview."""
     @_builtins.property
     def open_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -64,10 +71,11 @@ class LinkOpened(_message.Message):
         message_id: _builtins.int = ...,
         kind: Global___LinkOpened.Kind.ValueType = ...,
         open_time: _timestamp_pb2.Timestamp | None = ...,
+        by_machine: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "contact_id", b"contact_id", "kind", b"kind", "merchant_id", b"merchant_id", "message_id", b"message_id", "open_time", b"open_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_machine", b"by_machine", "campaign_id", b"campaign_id", "contact_id", b"contact_id", "kind", b"kind", "merchant_id", b"merchant_id", "message_id", b"message_id", "open_time", b"open_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

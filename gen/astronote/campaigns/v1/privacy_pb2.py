@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$astronote/campaigns/v1/privacy.proto\x12\x16\x61stronote.campaigns.v1\x1a\"astronote/options/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"*\n\x13\x45xportPersonRequest\x12\x13\n\x0bmessage_ids\x18\x01 \x03(\x03\"\xc8\x01\n\x14\x45xportPersonResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x11\n\ttill_code\x18\x03 \x01(\t\x12\r\n\x05views\x18\x04 \x01(\x05\x12/\n\x0bredeem_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10unsubscribe_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x12\x45rasePersonRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0bmessage_ids\x18\x02 \x03(\x03\"&\n\x13\x45rasePersonResponse\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x05\x32\x94\x02\n\x0ePrivacyService\x12\x80\x01\n\x0c\x45xportPerson\x12+.astronote.campaigns.v1.ExportPersonRequest\x1a,.astronote.campaigns.v1.ExportPersonResponse\"\x13\x90\x02\x01\x8a\xb5\x18\x0c\x08\x05\x12\x08\x63ontacts0\x01\x12\x7f\n\x0b\x45rasePerson\x12*.astronote.campaigns.v1.ErasePersonRequest\x1a+.astronote.campaigns.v1.ErasePersonResponse\"\x17\x8a\xb5\x18\x0c\x08\x05\x12\x08\x63ontacts\x92\xb5\x18\x03\x10\xd8\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$astronote/campaigns/v1/privacy.proto\x12\x16\x61stronote.campaigns.v1\x1a\"astronote/options/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"*\n\x13\x45xportPersonRequest\x12\x13\n\x0bmessage_ids\x18\x01 \x03(\x03\"\x88\x02\n\x14\x45xportPersonResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x11\n\ttill_code\x18\x03 \x01(\t\x12\r\n\x05views\x18\x04 \x01(\x05\x12/\n\x0bredeem_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10unsubscribe_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63licks\x18\x07 \x01(\x05\x12.\n\nclick_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x12\x45rasePersonRequest\x12\x13\n\x05phone\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0bmessage_ids\x18\x02 \x03(\x03\"&\n\x13\x45rasePersonResponse\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x05\x32\x94\x02\n\x0ePrivacyService\x12\x80\x01\n\x0c\x45xportPerson\x12+.astronote.campaigns.v1.ExportPersonRequest\x1a,.astronote.campaigns.v1.ExportPersonResponse\"\x13\x90\x02\x01\x8a\xb5\x18\x0c\x08\x05\x12\x08\x63ontacts0\x01\x12\x7f\n\x0b\x45rasePerson\x12*.astronote.campaigns.v1.ErasePersonRequest\x1a+.astronote.campaigns.v1.ErasePersonResponse\"\x17\x8a\xb5\x18\x0c\x08\x05\x12\x08\x63ontacts\x92\xb5\x18\x03\x10\xd8\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,11 +43,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTPERSONREQUEST']._serialized_start=166
   _globals['_EXPORTPERSONREQUEST']._serialized_end=208
   _globals['_EXPORTPERSONRESPONSE']._serialized_start=211
-  _globals['_EXPORTPERSONRESPONSE']._serialized_end=411
-  _globals['_ERASEPERSONREQUEST']._serialized_start=413
-  _globals['_ERASEPERSONREQUEST']._serialized_end=475
-  _globals['_ERASEPERSONRESPONSE']._serialized_start=477
-  _globals['_ERASEPERSONRESPONSE']._serialized_end=515
-  _globals['_PRIVACYSERVICE']._serialized_start=518
-  _globals['_PRIVACYSERVICE']._serialized_end=794
+  _globals['_EXPORTPERSONRESPONSE']._serialized_end=475
+  _globals['_ERASEPERSONREQUEST']._serialized_start=477
+  _globals['_ERASEPERSONREQUEST']._serialized_end=539
+  _globals['_ERASEPERSONRESPONSE']._serialized_start=541
+  _globals['_ERASEPERSONRESPONSE']._serialized_end=579
+  _globals['_PRIVACYSERVICE']._serialized_start=582
+  _globals['_PRIVACYSERVICE']._serialized_end=858
 # @@protoc_insertion_point(module_scope)

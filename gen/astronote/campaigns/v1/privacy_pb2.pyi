@@ -51,18 +51,24 @@ class ExportPersonResponse(_message.Message):
     VIEWS_FIELD_NUMBER: _builtins.int
     REDEEM_TIME_FIELD_NUMBER: _builtins.int
     UNSUBSCRIBE_TIME_FIELD_NUMBER: _builtins.int
+    CLICKS_FIELD_NUMBER: _builtins.int
+    CLICK_TIME_FIELD_NUMBER: _builtins.int
     message_id: _builtins.int
     campaign_id: _builtins.str
     till_code: _builtins.str
     """The code that the person's offer has at the till."""
     views: _builtins.int
     """How often the offer was looked at."""
+    clicks: _builtins.int
+    """How often links of the text were followed, and when the first time."""
     @_builtins.property
     def redeem_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def unsubscribe_time(self) -> _timestamp_pb2.Timestamp:
         """When the person opted out by the link."""
 
+    @_builtins.property
+    def click_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -72,10 +78,12 @@ class ExportPersonResponse(_message.Message):
         views: _builtins.int = ...,
         redeem_time: _timestamp_pb2.Timestamp | None = ...,
         unsubscribe_time: _timestamp_pb2.Timestamp | None = ...,
+        clicks: _builtins.int = ...,
+        click_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["redeem_time", b"redeem_time", "unsubscribe_time", b"unsubscribe_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["click_time", b"click_time", "redeem_time", b"redeem_time", "unsubscribe_time", b"unsubscribe_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "message_id", b"message_id", "redeem_time", b"redeem_time", "till_code", b"till_code", "unsubscribe_time", b"unsubscribe_time", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "click_time", b"click_time", "clicks", b"clicks", "message_id", b"message_id", "redeem_time", b"redeem_time", "till_code", b"till_code", "unsubscribe_time", b"unsubscribe_time", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -204,7 +204,9 @@ access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions,
 limits: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Limits]
 """What the gateway bounds before the call reaches its service."""
 success_status: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.int]
-"""The HTTP status of success where it is not 200."""
+"""The HTTP status of success where it is not 200. With 302 the answer's field `location` is where the client goes on
+to, and there is no body.
+"""
 cookie: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Cookie]
 """The cookie that fills this field of a request when the body leaves it empty, and that this
 field of an answer sets: HttpOnly, Secure, SameSite=Strict. An empty value deletes it.

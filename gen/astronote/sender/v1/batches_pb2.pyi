@@ -82,6 +82,7 @@ class BatchRecipient(_message.Message):
     SEGMENTS_FIELD_NUMBER: _builtins.int
     CREDITS_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     contact_id: _builtins.bytes
     """The 16 bytes of the contact's UUID."""
     phone: _builtins.str
@@ -91,6 +92,8 @@ class BatchRecipient(_message.Message):
     credits: _builtins.int
     language: _builtins.str
     """What the contact speaks (BCP 47), for the pages behind the links; empty where nobody said."""
+    variant: _builtins.int
+    """Which of the campaign's texts it is, from 0."""
     def __init__(
         self,
         *,
@@ -100,10 +103,11 @@ class BatchRecipient(_message.Message):
         segments: _builtins.int = ...,
         credits: _builtins.int = ...,
         language: _builtins.str = ...,
+        variant: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "credits", b"credits", "language", b"language", "phone", b"phone", "segments", b"segments", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "credits", b"credits", "language", b"language", "phone", b"phone", "segments", b"segments", "text", b"text", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
