@@ -16,6 +16,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
+from grpc.aio import AioRpcError
+
+DETAILS = "grpc-status-details-bin"
 
 
 class DomainError(Exception):
@@ -46,6 +49,17 @@ class DomainError(Exception):
             packed.Pack(detail)
             status.details.append(packed)
         return status
+
+
+def reason(error: AioRpcError) -> str:
+    """Why another service refused, in its own word; empty where it does not say."""
+    trailer = dict(error.trailing_metadata() or ()).get(DETAILS)
+    info = ErrorInfo()
+    if isinstance(trailer, bytes):
+        for detail in Status.FromString(trailer).details:
+            if detail.Unpack(info):
+                break
+    return str(info.reason)
 
 
 class InvalidArgument(DomainError):

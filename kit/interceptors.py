@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kit import access, caller, validation
 from kit.channel import CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, CLIENT_PURPOSE_HEADER, REQUEST_ID_HEADER
-from kit.errors import DomainError, Unavailable
+from kit.errors import DETAILS, DomainError, Unavailable
 from kit.identity import HEADER, Identity
 
 SECONDS = Histogram("rpc_seconds", "Time to answer an RPC.", ["method", "code"])
@@ -147,7 +147,7 @@ async def _end(context: Context, method: str, error: BaseException) -> NoReturn:
         error = await _passed_on(context, error)
     if isinstance(error, DomainError):
         status = error.status(domain=method.split(".")[1])
-        trailer = (("grpc-status-details-bin", status.SerializeToString()),)
+        trailer = ((DETAILS, status.SerializeToString()),)
         await context.abort(error.code, status.message, trailer)
     if isinstance(error, TimeoutError):
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The call took too long.")
@@ -158,8 +158,8 @@ async def _end(context: Context, method: str, error: BaseException) -> NoReturn:
 async def _passed_on(context: Context, error: grpc.aio.AioRpcError) -> Exception:
     """What another service refused is refused with its words; one that is away makes this call try again later."""
     if error.code() in PASSED_ON:
-        details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
-        trailer = (("grpc-status-details-bin", details),) if details else ()
+        details = dict(error.trailing_metadata() or ()).get(DETAILS)
+        trailer = ((DETAILS, details),) if details else ()
         await context.abort(error.code(), error.details() or "", trailer)
     is_away = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
     return ServiceUnavailable() if is_away else error

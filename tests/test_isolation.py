@@ -155,7 +155,7 @@ def fill(message: Message, id: str, number: int) -> None:
 def ids_of(id: str, number: int) -> dict[str, Any]:
     """Repeated fields, by name."""
     named = dict.fromkeys(("contact_ids", "list_ids", "exclude_list_ids", "exclude_segment_ids"), id)
-    return {**named, "batch_ids": number, "phones": PHONE}
+    return {**named, "batch_ids": number, "phones": PHONE, "calling_codes": "+30"}
 
 
 def text_of(field: str, id: str) -> str:

@@ -12,12 +12,13 @@ from datetime import datetime
 import grpc
 import structlog
 
+from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1.audience_pb2 import Audience
 from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
-from kit import crash
+from kit import crash, errors
 from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
@@ -34,6 +35,8 @@ PAGE_TIMEOUT_SECONDS = 40
 BATCH_BYTES_MAX = 4_000_000
 # No answer may come later than the lease that its question was asked under.
 assert HOLD_TIMEOUT_SECONDS < LEASE_SECONDS
+# Why the wallet may refuse today, and not tomorrow: the merchant goes on when it is over.
+WAITING = frozenset({"SPENDING_BRAKED", "DAILY_CAP_REACHED"})
 log = structlog.get_logger()
 
 
@@ -154,19 +157,21 @@ class Preparer:
     async def _hold(self, row: AnyRow) -> None:
         failure = "NO_RECIPIENTS" if row.price == 0 else ""
         if not failure:
-            request = wallet.HoldRequest(hold_id=row.id, amount=row.price)
+            request = wallet.HoldRequest(hold_id=row.id, amount=row.price, destinations=row.destinations)
             metadata = self._wallet.metadata(row.merchant_id)
             try:
                 await self._wallet_stub.Hold(request, metadata=metadata, timeout=HOLD_TIMEOUT_SECONDS)
             except grpc.aio.AioRpcError as error:
-                # Too few credits is final; anything else is tried again when the lease runs out.
+                # What the wallet will not pay for is final; anything else is tried again when the lease runs out.
                 if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
                     raise
-                failure = "INSUFFICIENT_CREDITS"
+                failure = errors.reason(error)
         crash.point("prepare.held")
         try:
             async with CampaignStore.open_pipeline(self._database) as store:
-                if failure:
+                if failure in WAITING and row.kind == Campaign.CAMPAIGN:
+                    await store.put_off(row, failure)
+                elif failure:
                     await store.fail(await store.freeze(row), failure)
                 else:
                     await store.begin_sending(row, row.price)

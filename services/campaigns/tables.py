@@ -22,7 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.campaigns.v1.offers_pb2 import OfferTerms
@@ -82,6 +82,8 @@ campaigns = Table(
     Column("frozen", Boolean, nullable=False, server_default=text("false")),
     Column("targeted", Integer, nullable=False, server_default="0"),
     Column("price", Integer, nullable=False, server_default="0"),
+    # How the phones begin that it goes to, for the wallet's guards.
+    Column("destinations", ARRAY(Text), nullable=False, server_default="{}"),
     Column("credits_held", Integer, nullable=False, server_default="0"),
     # What this service skipped itself, by reason; the rest is in the tally.
     Column("skipped", JSONB, nullable=False, server_default="{}"),

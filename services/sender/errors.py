@@ -51,5 +51,17 @@ class InsufficientCredits(FailedPrecondition):
     """The wallet has too few credits."""
 
 
+class SpendingBraked(FailedPrecondition):
+    """Nobody may send anything at the moment: the operator has pulled the brake."""
+
+
+class DailyCapReached(FailedPrecondition):
+    """That would be more than the merchant's limit for a day."""
+
+
+class CountryNotAllowed(FailedPrecondition):
+    """The phone is of a country that may not be texted."""
+
+
 class MerchantUnavailable(Unavailable):
     """The merchant's profile can't be asked for; try again."""

@@ -19,18 +19,21 @@ from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
 from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
-from kit import gsm
+from kit import errors, gsm
 from kit.bus import Bus, work_subject
 from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
 from services.sender.admission import SINGLE
 from services.sender.errors import (
+    CountryNotAllowed,
+    DailyCapReached,
     InsufficientCredits,
     MerchantUnavailable,
     PhoneInvalid,
     SenderNameInvalid,
     SenderNameMissing,
+    SpendingBraked,
     TextInvalid,
 )
 from services.sender.store import SenderStore
@@ -42,6 +45,10 @@ TEXT_CHARACTERS_MAX = 1530
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 SENDER_NAME = re.compile(r"[A-Za-z0-9]{3,11}|\+[1-9][0-9]{7,14}")
 LINE_BREAKS = "\n\r"
+# A calling code is the plus and up to three digits.
+DESTINATION_LENGTH = 4
+# What the wallet may refuse to pay for, in our words.
+REFUSALS = {each.reason(): each for each in (InsufficientCredits, SpendingBraked, DailyCapReached, CountryNotAllowed)}
 TIMEOUT_SECONDS = 5
 ROUND_SIZE = 50
 log = structlog.get_logger()
@@ -124,23 +131,25 @@ class Singles:
             return await store.answered(request, message)
 
     async def _pay(self, single: AnyRow, *, is_told: bool) -> None:
-        """Refuses `InsufficientCredits`; raises `AioRpcError` where the wallet does not answer."""
-        request = wallet.HoldRequest(hold_id=single.hold_id, amount=single.amount)
+        """Refuses what the wallet refuses it for; raises `AioRpcError` where the wallet does not answer."""
+        (recipient,) = SendBatch.FromString(single.payload).recipients
+        destination = recipient.phone[:DESTINATION_LENGTH]
+        request = wallet.HoldRequest(hold_id=single.hold_id, amount=single.amount, destinations=[destination])
         metadata = self._wallet.metadata(single.merchant_id)
-        is_paid = True
+        is_paid, refusal = True, ""
         try:
             await self._wallet_stub.Hold(request, metadata=metadata, timeout=TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
                 raise
-            is_paid = False
+            is_paid, refusal = False, errors.reason(error)
         async with SenderStore.open_pipeline(self._database) as store:
             if is_paid:
                 is_paid = await store.pay_single(single.batch_id)
             else:
-                is_paid = not await store.refuse_single(single, is_told=is_told)
+                is_paid = not await store.refuse_single(single, refusal, is_told=is_told)
         if not is_paid:
-            raise InsufficientCredits(credits=single.amount)
+            raise REFUSALS.get(refusal, InsufficientCredits)(credits=single.amount)
         self.due.set()
 
     async def _look_after(self, single: AnyRow) -> bool:
@@ -148,8 +157,8 @@ class Singles:
         if single.state == "PREPARED":
             try:
                 await self._pay(single, is_told=False)
-            except InsufficientCredits:
-                log.info("not paid for", batch_id=single.batch_id)
+            except errors.FailedPrecondition as refusal:
+                log.info("not paid for", batch_id=single.batch_id, reason=refusal.reason())
             return False
         if single.state == "REFUSED":
             return await self._close(single, 0)

@@ -1,4 +1,5 @@
-"""Owns the merchants' credits: an append-only double-entry ledger, the holds on it, and what plan a merchant has.
+"""Owns the merchants' credits: an append-only double-entry ledger, the holds on it, what bounds their use, what plan a
+merchant has, and what things cost.
 
-Says nothing yet; listens to `MerchantRegistered`.
+Says `BalanceLow`; listens to `MerchantRegistered`.
 """

@@ -65,3 +65,23 @@ class PackageNotFound(NotFound):
 
 class PlanNotFound(NotFound):
     """No such plan is sold."""
+
+
+class SpendLimitsInvalid(InvalidArgument):
+    """A field of the limits is wrong."""
+
+
+class SpendPolicyInvalid(InvalidArgument):
+    """A field of the policy is wrong."""
+
+
+class SpendingBraked(FailedPrecondition):
+    """Nobody may send anything at the moment: the operator has pulled the brake."""
+
+
+class DailyCapReached(FailedPrecondition):
+    """That would be more than the merchant's limit for a day."""
+
+
+class CountryNotAllowed(FailedPrecondition):
+    """One of the phones is of a country that may not be texted."""

@@ -4,6 +4,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKeyConstraint,
     Identity,
@@ -17,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import BIGINT
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
 from astronote.wallet.v1.catalogue_pb2 import Plan
 from astronote.wallet.v1.wallet_pb2 import HoldRecord, Subscription, Transaction
@@ -108,6 +109,34 @@ subscriptions = Table(
     Column("state", EnumName(Subscription.State), nullable=False),
     Column("period_end_time", DateTime(timezone=True)),
     PrimaryKeyConstraint("merchant_id", name="subscriptions_pkey"),
+)
+
+# `used` is what was held on `day`, of the time zone, less what was given back of it; counted only where this stands.
+spend_limits = Table(
+    "spend_limits",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("daily_credits_max", Integer, nullable=False),
+    Column("calling_codes", ARRAY(Text), nullable=False),
+    Column("low_balance_credits", Integer, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("used", BIGINT, nullable=False),
+    PrimaryKeyConstraint("merchant_id", name="spend_limits_pkey"),
+    CheckConstraint("daily_credits_max >= 0 AND low_balance_credits >= 0", name="spend_limits_positive_check"),
+)
+
+# One row, for all merchants. Without it the brake is pulled.
+spend_policy = Table(
+    "spend_policy",
+    metadata,
+    Column("id", Integer, nullable=False, server_default="1"),
+    Column("braked", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("calling_codes", ARRAY(Text), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("id", name="spend_policy_pkey"),
+    CheckConstraint("id = 1", name="spend_policy_one_check"),
 )
 
 # The catalogue, for all merchants.

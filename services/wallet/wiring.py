@@ -6,6 +6,7 @@ from astronote.wallet.v1.catalogue_pb2_grpc import (
     add_CatalogueServiceServicer_to_server,
     add_PricesServiceServicer_to_server,
 )
+from astronote.wallet.v1.guards_pb2_grpc import add_SpendingServiceServicer_to_server
 from astronote.wallet.v1.wallet_pb2_grpc import add_WalletServiceServicer_to_server
 from kit.app import App, Parts
 from kit.bus import Consumer
@@ -14,6 +15,7 @@ from services.wallet.consumers import Consumers
 from services.wallet.merchants import Merchants
 from services.wallet.servicers.catalogue import Catalogues
 from services.wallet.servicers.prices import Prices
+from services.wallet.servicers.spending import Spending
 from services.wallet.servicers.wallets import Wallets
 from services.wallet.settings import Settings
 from services.wallet.welcome import Welcome
@@ -28,6 +30,7 @@ def parts(app: App[Settings]) -> Parts:
             add_WalletServiceServicer_to_server: Wallets(app.database, welcome),
             add_PricesServiceServicer_to_server: Prices(app.database, merchants),
             add_CatalogueServiceServicer_to_server: Catalogues(app.database),
+            add_SpendingServiceServicer_to_server: Spending(app.database, merchants),
         },
         consumers=[Consumer(MerchantRegistered, consumers.on_registered, concurrency=4)],
         jobs=[recount(app)],

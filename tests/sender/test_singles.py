@@ -13,6 +13,8 @@ from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
 from astronote.sender.v1 import sender_pb2 as pb
 from astronote.sender.v1.sender_pb2_grpc import MessagesServiceStub
 from astronote.wallet.v1 import wallet_pb2 as wallet
+from astronote.wallet.v1.guards_pb2 import SpendLimits, UpdateSpendLimitsRequest
+from astronote.wallet.v1.guards_pb2_grpc import SpendingServiceStub
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
 from deploy.local.mitto import MittoStandIn
 from tests.conftest import TestMesh
@@ -138,6 +140,24 @@ async def test_what_is_too_dear_never_was(mesh: TestMesh, shop: Shop) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while (await shop.wallet()).spent != 23:
             await asyncio.sleep(0.05)
+
+
+async def test_what_the_guards_refuse_is_said_and_never_was(mesh: TestMesh, mitto: MittoStandIn, shop: Shop) -> None:
+    await limit(shop, calling_codes=["+357"])
+    to, key = phone(), str(uuid.uuid4())
+    assert await reason(send(shop, to=to, request_id=key)) == "COUNTRY_NOT_ALLOWED"
+    await limit(shop, calling_codes=["+357", "+30"], daily_credits_max=1)
+    assert await reason(send(shop, to=to, text=DEAR, request_id=key)) == "DAILY_CAP_REACHED"
+    assert await shop.messages() == []
+    # The key was not used up.
+    await ended(shop, (await send(shop, to=to, request_id=key)).id, Message.ACCEPTED)
+    assert len(mitto.accepted(to)) == 1
+
+
+async def limit(shop: Shop, **fields: Any) -> None:
+    request = UpdateSpendLimitsRequest(spend_limits=SpendLimits(**fields))
+    request.update_mask.paths.extend(fields)
+    await shop.call("wallet", SpendingServiceStub, "UpdateSpendLimits", request)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Text, cast, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.sender.v1.batches_pb2 import SendBatch
@@ -13,6 +14,8 @@ from services.campaigns.pricing import TOO_LONG
 from services.campaigns.tables import batches, campaigns
 
 LEASE_SECONDS = 60
+# Of a phone in E.164: the plus and three digits, which hold every calling code.
+DESTINATION_LENGTH = 4
 _LEASE = func.now() + text(f"interval '{LEASE_SECONDS} seconds'")
 
 
@@ -53,6 +56,9 @@ class AudienceStatements(Store):
             after_phone=after_phone,
             targeted=campaigns.c.targeted + members,
             price=campaigns.c.price + credits,
+            destinations=_union(
+                campaigns.c.destinations, {each.phone[:DESTINATION_LENGTH] for each in batch.recipients}
+            ),
             **({"skipped": skipped} if too_long else {}),
         )
         if not batch.recipients:
@@ -88,6 +94,10 @@ class AudienceStatements(Store):
         """Raises `LeaseLostError`."""
         await self._advance(row, state=Campaign.SENDING, credits_held=credits, lease_expire_time=text("'epoch'"))
 
+    async def put_off(self, row: AnyRow, reason: str) -> None:
+        """Pauses it as it stands: whoever resumes it asks the wallet again. Raises `LeaseLostError`."""
+        await self._advance(row, state=Campaign.PAUSED, failure=reason, lease_expire_time=text("'epoch'"))
+
     async def reopen(self, id: str) -> None:
         """Has an ended campaign closed once more."""
         ended = (campaigns.c.id == id, campaigns.c.state.in_(states.ENDED))
@@ -105,3 +115,9 @@ class AudienceStatements(Store):
         if found is None:
             raise LeaseLostError(row.id)
         return found
+
+
+def _union(column: Any, more: set[str]) -> Any:
+    """The column's texts and these, each once, in their order: so the same audience always asks the wallet the same."""
+    both = func.unnest(func.array_cat(column, cast(sorted(more), ARRAY(Text)))).label("each")
+    return func.array(select(both).distinct().order_by(both).scalar_subquery())

@@ -73,7 +73,8 @@ class CampaignStatements(HistoryStatements):
         mine = (batches.c.campaign_id == row.id, batches.c.state == "TAKEN")
         await self.connection.execute(update(batches).where(*mine).values(publish_time=None))
         # Whoever prepared it before the pause has lost it.
-        return await self.update_campaign(row.id, state=state, lease_id="", lease_expire_time=text("'epoch'"))
+        again = {"state": state, "failure": "", "lease_id": "", "lease_expire_time": text("'epoch'")}
+        return await self.update_campaign(row.id, **again)
 
     async def cancel(self, row: AnyRow) -> AnyRow:
         """Skips what no sender had begun; the rest ends with its senders."""

@@ -81,8 +81,8 @@ class SingleStatements(Store):
         await self.connection.execute(paid)
         return await self.connection.scalar(select(singles.c.state).where(mine)) != "REFUSED"
 
-    async def refuse_single(self, single: AnyRow, *, is_told: bool) -> bool:
-        """The wallet has too little for it; false where it was paid for meanwhile. Where its caller is told, it never
+    async def refuse_single(self, single: AnyRow, reason: str, *, is_told: bool) -> bool:
+        """The wallet does not pay for it; false where it was paid for meanwhile. Where its caller is told, it never
         was; else its message says so.
         """
         mine = (singles.c.batch_id == single.batch_id, singles.c.state == "PREPARED")
@@ -96,7 +96,7 @@ class SingleStatements(Store):
             names = {"merchant_id": single.merchant_id, "method": SendMessageRequest.DESCRIPTOR.name}
             await self.connection.execute(delete(requests).filter_by(**names, request_id=single.request_id))
         else:
-            values = {"state": Message.REJECTED, "error": "insufficient_credits", "finish_time": func.now()}
+            values = {"state": Message.REJECTED, "error": reason.lower(), "finish_time": func.now()}
             await self.connection.execute(update(messages).where(*queued).values(values))
             # No sender will have it: here it is done.
             done = {"id": single.batch_id, "merchant_id": single.merchant_id, "state": "DONE", "lease_id": ""}

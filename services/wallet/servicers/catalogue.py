@@ -63,8 +63,7 @@ class Catalogues(rpc.CatalogueServiceServicer):
             before = await store.entry(type(entry), getattr(entry, key))
             after = type(entry)(**{key: getattr(entry, key)})
             after.MergeFrom(before or after)
-            for path in paths:
-                setattr(after, path, getattr(entry, path))
+            FieldMask(paths=paths).MergeMessage(entry, after, True, True)
             check(after)
             await store.put_entry(after)
             was = MessageToJson(before, indent=None) if before else ""

@@ -11,10 +11,11 @@ from google.protobuf.message import Message
 
 from astronote.wallet.v1 import wallet_pb2 as pb
 from astronote.wallet.v1 import wallet_pb2_grpc as rpc
+from astronote.wallet.v1.events_pb2 import BalanceLow
 from kit import caller, pages, rows
 from kit.interceptors import Context
 from kit.store import Database
-from services.wallet import ledger
+from services.wallet import guards, ledger
 from services.wallet.entitlement import is_entitled
 from services.wallet.errors import HoldIdInvalid, HoldNotFound, KeyInvalid, ReasonInvalid, WalletNotFound
 from services.wallet.store import WalletStore
@@ -70,13 +71,21 @@ class Wallets(rpc.WalletServiceServicer):
     async def Hold(self, request: pb.HoldRequest, context: Context) -> pb.HoldRecord:
         hold_id = rows.uuid(request.hold_id, HoldIdInvalid)
         hold = ledger.opened(hold_id, request.amount)
-        journal = _journal(f"hold:{hold_id}", request, pb.Transaction.HOLD, hold_id=hold_id)
+        # Where it goes is no part of what is booked: a caller of the release before did not say so.
+        asked = pb.HoldRequest(hold_id=request.hold_id, amount=request.amount)
+        journal = _journal(f"hold:{hold_id}", asked, pb.Transaction.HOLD, hold_id=hold_id)
         hold.create_time.FromDatetime(journal.create_time)
         async with WalletStore.open(self._database, caller.merchant_id()) as store:
             await self._welcome.open(store, journal.create_time)
             if not await store.add_hold(hold, journal.create_time) and (answer := await _before(store, journal)):
                 return answer
-            ledger.check_affordable(await store.available(), request.amount)
+            means = await store.means(request.amount, journal.create_time)
+            guards.check(means, request.amount, request.destinations)
+            ledger.check_affordable(means.available, request.amount)
+            left = means.available - request.amount
+            if guards.falls_low(means.available, left, means.low_balance_credits):
+                low = {"available": left, "low_balance_credits": means.low_balance_credits}
+                await store.emit(BalanceLow(merchant_id=store.merchant_id, **low))
             return await store.book(journal, ledger.between(pb.HoldRecord(), hold), hold)
 
     async def Settle(self, request: pb.SettleRequest, context: Context) -> pb.HoldRecord:
@@ -111,7 +120,7 @@ async def _before(store: WalletStore, journal: Journal) -> pb.HoldRecord | None:
 
 
 async def _changed(store: WalletStore, journal: Journal, before: pb.HoldRecord, after: pb.HoldRecord) -> pb.HoldRecord:
-    await store.change_hold(after)
+    await store.change_hold(after, given_back=after.released - before.released)
     return await store.book(journal, ledger.between(before, after), after)
 
 

@@ -1,11 +1,13 @@
 """All SQL of the wallet.
 
-Locks: a transaction takes at most one hold and then at most one wallet, in this order, so that none waits in a circle.
+Locks: a transaction takes at most one hold, then a merchant's limits, then at most one wallet, in this order, so that
+none waits in a circle.
 Whoever holds the lock of a hold (or, where there is no hold, of the wallet) alone books under its keys.
 """
 
 from services.wallet.store.audit import AuditStatements
 from services.wallet.store.catalogue import CatalogueStatements
+from services.wallet.store.guards import GuardStatements
 from services.wallet.store.holds import HoldStatements
 from services.wallet.store.journals import JournalStatements
 from services.wallet.store.subscriptions import SubscriptionStatements
@@ -18,6 +20,7 @@ class WalletStore(
     HoldStatements,
     SubscriptionStatements,
     CatalogueStatements,
+    GuardStatements,
     AuditStatements,
 ):
     """Every statement, in one transaction."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.wallet.v1.wallet_pb2 import HoldRecord
@@ -13,6 +13,16 @@ from services.wallet.errors import HoldNotFound
 from services.wallet.store import numbered
 from services.wallet.tables import holds
 
+# What comes back on the day that it was held on may be held again that day.
+CHANGE = text("""
+WITH changed AS (
+    UPDATE holds h SET captured = :captured, released = :released, state = :state
+    WHERE h.merchant_id = :merchant_id AND h.id = :id RETURNING h.create_time
+)
+UPDATE spend_limits l SET used = greatest(0, l.used - :given_back) FROM changed
+WHERE l.merchant_id = :merchant_id AND :given_back > 0
+  AND l.day = CAST(changed.create_time AT TIME ZONE l.time_zone AS date)
+""")
 HOLD = rows.columns(HoldRecord, holds)
 
 
@@ -33,9 +43,11 @@ class HoldStatements(Store):
             raise HoldNotFound(hold_id=id)
         return rows.message(HoldRecord, row)
 
-    async def change_hold(self, hold: HoldRecord) -> None:
-        values = {"captured": hold.captured, "released": hold.released, "state": hold.state}
-        await self.connection.execute(update(holds).where(*self._hold(hold.id)).values(values))
+    async def change_hold(self, hold: HoldRecord, given_back: int) -> None:
+        """So much of it was released just now."""
+        row = {"captured": hold.captured, "released": hold.released, "state": HoldRecord.State.Name(hold.state)}
+        row |= {"merchant_id": self.merchant_id, "id": hold.id, "given_back": given_back}
+        await self.connection.execute(CHANGE, row)
 
     async def holds(self, after: int | None, limit: int) -> list[tuple[int, HoldRecord]]:
         """With their numbers, newest first."""

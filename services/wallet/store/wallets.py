@@ -36,8 +36,3 @@ class WalletStatements(Store):
         if row is None:
             raise WalletNotFound(merchant_id=self.merchant_id)
         return rows.message(Wallet, row)
-
-    async def available(self) -> int:
-        """Locked until the commit."""
-        query = select(wallets.c.available).where(wallets.c.merchant_id == self.merchant_id).with_for_update()
-        return int((await self.connection.execute(query)).scalar_one())

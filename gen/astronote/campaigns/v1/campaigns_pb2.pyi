@@ -347,6 +347,7 @@ class Campaign(_message.Message):
         """The audience is being frozen and priced."""
         SENDING: Campaign._State.ValueType  # 4
         PAUSED: Campaign._State.ValueType  # 5
+        """By the merchant; or the wallet would not pay for it today, as `failure` says: then a resume asks it again."""
         COMPLETED: Campaign._State.ValueType  # 6
         """Nothing is left to submit."""
         FAILED: Campaign._State.ValueType  # 7
@@ -361,6 +362,7 @@ class Campaign(_message.Message):
     """The audience is being frozen and priced."""
     SENDING: Campaign.State.ValueType  # 4
     PAUSED: Campaign.State.ValueType  # 5
+    """By the merchant; or the wallet would not pay for it today, as `failure` says: then a resume asks it again."""
     COMPLETED: Campaign.State.ValueType  # 6
     """Nothing is left to submit."""
     FAILED: Campaign.State.ValueType  # 7
@@ -421,7 +423,7 @@ class Campaign(_message.Message):
     """Empty means the merchant's."""
     state: Global___Campaign.State.ValueType
     failure: _builtins.str
-    """Such as `INSUFFICIENT_CREDITS`."""
+    """Such as `INSUFFICIENT_CREDITS`, `COUNTRY_NOT_ALLOWED`; where it is paused, `DAILY_CAP_REACHED`, `SPENDING_BRAKED`."""
     offer_link: _builtins.bool
     """Gives each text a link to the reader's own offer: where `{{offer_link}}` stands, or else at the end, with the words
     "View offer" in the text's language.

@@ -60,8 +60,9 @@ class MessagesServiceServicer:
         """Sends one text to one phone, on a lane of its own: pays for it, keeps it, and answers `QUEUED`. A person who opted
         out is skipped; the phone need not be a contact's.
 
-        Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`, and
-        `MERCHANT_UNAVAILABLE` where accounts can't be asked.
+        Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`,
+        `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`, and `MERCHANT_UNAVAILABLE` where accounts can't be
+        asked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,8 +37,9 @@ class MessagesServiceStub:
     """Sends one text to one phone, on a lane of its own: pays for it, keeps it, and answers `QUEUED`. A person who opted
     out is skipped; the phone need not be a contact's.
 
-    Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`, and
-    `MERCHANT_UNAVAILABLE` where accounts can't be asked.
+    Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`,
+    `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`, and `MERCHANT_UNAVAILABLE` where accounts can't be
+    asked.
     """
     GetMessage: _grpc.UnaryUnaryMultiCallable[_sender_pb2.GetMessageRequest, _sender_pb2.Message]
     """Returns one message. Refuses `MESSAGE_NOT_FOUND`."""
@@ -54,8 +55,9 @@ class MessagesServiceAsyncStub(MessagesServiceStub):
     """Sends one text to one phone, on a lane of its own: pays for it, keeps it, and answers `QUEUED`. A person who opted
     out is skipped; the phone need not be a contact's.
 
-    Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`, and
-    `MERCHANT_UNAVAILABLE` where accounts can't be asked.
+    Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`,
+    `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`, and `MERCHANT_UNAVAILABLE` where accounts can't be
+    asked.
     """
     GetMessage: _aio.UnaryUnaryMultiCallable[_sender_pb2.GetMessageRequest, _sender_pb2.Message]  # type: ignore[assignment]
     """Returns one message. Refuses `MESSAGE_NOT_FOUND`."""
@@ -74,8 +76,9 @@ class MessagesServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends one text to one phone, on a lane of its own: pays for it, keeps it, and answers `QUEUED`. A person who opted
         out is skipped; the phone need not be a contact's.
 
-        Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`, and
-        `MERCHANT_UNAVAILABLE` where accounts can't be asked.
+        Refuses `PHONE_INVALID`, `TEXT_INVALID`, `SENDER_NAME_INVALID`, `SENDER_NAME_MISSING`, `INSUFFICIENT_CREDITS`,
+        `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`, and `MERCHANT_UNAVAILABLE` where accounts can't be
+        asked.
         """
 
     @_abc_1.abstractmethod

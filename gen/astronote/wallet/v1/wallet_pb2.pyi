@@ -370,18 +370,24 @@ class HoldRequest(_message.Message):
 
     HOLD_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    DESTINATIONS_FIELD_NUMBER: _builtins.int
     hold_id: _builtins.str
     """A UUID of the caller's; a campaign's hold has the campaign's."""
     amount: _builtins.int
+    @_builtins.property
+    def destinations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """How the phones that it is for begin, each beginning once: `+` and three digits, which hold every calling code."""
+
     def __init__(
         self,
         *,
         hold_id: _builtins.str = ...,
         amount: _builtins.int = ...,
+        destinations: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "hold_id", b"hold_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "destinations", b"destinations", "hold_id", b"hold_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

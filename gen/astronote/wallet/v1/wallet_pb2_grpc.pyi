@@ -50,7 +50,7 @@ class WalletServiceStub:
     """Sets credits aside: available to held. The hold's id is the key.
 
     Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
-    `KEY_REUSED`.
+    `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`.
     """
     Settle: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.SettleRequest, _wallet_pb2.HoldRecord]
     """Captures a part of a hold and releases another: held to spent, held to available. A release that comes after the
@@ -89,7 +89,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """Sets credits aside: available to held. The hold's id is the key.
 
     Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
-    `KEY_REUSED`.
+    `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`.
     """
     Settle: _aio.UnaryUnaryMultiCallable[_wallet_pb2.SettleRequest, _wallet_pb2.HoldRecord]  # type: ignore[assignment]
     """Captures a part of a hold and releases another: held to spent, held to available. A release that comes after the
@@ -155,7 +155,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sets credits aside: available to held. The hold's id is the key.
 
         Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
-        `KEY_REUSED`.
+        `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`.
         """
 
     @_abc_1.abstractmethod
