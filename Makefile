@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := .:gen
 
-.PHONY: run test crash mutants bench bench-compare check lint types protos protos-check release-contract format lock clean
+.PHONY: run test dashboards crash mutants bench bench-compare check lint types protos protos-check release-contract format lock clean
 
 run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local
@@ -43,6 +43,9 @@ protos: $(VENV)/ready ## gen/ from protos/
 
 release-contract: $(VENV)/ready ## what `buf breaking` holds later changes against
 	$(BIN)/python -m deploy.protos release
+
+dashboards: $(VENV)/ready ## Grafana's JSON from deploy/dashboards.py
+	$(BIN)/python -m deploy.dashboards
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix

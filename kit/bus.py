@@ -6,6 +6,7 @@ protos are the only list of events there is. `EVENTS` keeps a week for its durab
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,7 +22,7 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
 from nats.js.errors import APIError, BadRequestError, NotFoundError, ServiceUnavailableError
 from prometheus_client import Counter as Count
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 from sqlalchemy import delete, func, select, text, update
 
 from kit import crash
@@ -41,6 +42,9 @@ STREAMS = (
     StreamConfig(name="WORK", subjects=["work.>"], retention=RetentionPolicy.WORK_QUEUE, duplicate_window=600),
 )
 RELAYED = Count("outbox_relayed", "Events that left the outbox.")
+WAITED = Gauge("outbox_oldest_seconds", "How long the oldest event that was last seen in the outbox had stood there.")
+HANDLED = Histogram("consumer_seconds", "Time to handle a message.", ["consumer", "outcome"])
+WAITING = Gauge("consumer_waiting", "Messages that the broker has for a consumer beyond those in hand.", ["consumer"])
 DEAD_LETTERS = Count("dead_letters", "Messages that were given up after the last delivery.", ["subject"])
 BROKER_CONNECTED = Gauge("broker_connected", "Whether JetStream can be reached.")
 log = structlog.get_logger()
@@ -164,10 +168,11 @@ class Relay:
             update(outbox)
             .where(outbox.c.id.in_(free.scalar_subquery()))
             .values(claim_expire_time=func.now() + text(f"interval '{CLAIM_SECONDS} seconds'"))
-            .returning(outbox.c.id, outbox.c.subject, outbox.c.payload)
+            .returning(outbox.c.id, outbox.c.subject, outbox.c.payload, func.now() - outbox.c.create_time)
         )
         async with self._store.open_pipeline(self._database) as store:
             rows = (await store.connection.execute(claim)).all()
+        WAITED.set(max((row[3].total_seconds() for row in rows), default=0))
         if not rows:
             return False
         sent = await asyncio.gather(
@@ -213,8 +218,10 @@ class Inbox:
         try:
             messages = await (await self._subscribed()).fetch(free, timeout=FETCH_SECONDS)
         except (TimeoutError, nats.errors.TimeoutError, APIError):
+            WAITING.labels(self._durable).set(0)
             await self._exists()
             return True
+        WAITING.labels(self._durable).set(messages[-1].metadata.num_pending)
         for message in messages:
             await self._places.acquire()
             task = asyncio.create_task(self._deliver(message))
@@ -260,11 +267,13 @@ class Inbox:
     async def _deliver(self, message: Msg) -> None:
         key = (message.headers or {}).get("Nats-Msg-Id", "")
         delivery = Delivery(f"{self._durable}:{key}", message.in_progress)
-        beat = asyncio.create_task(_beat(message))
+        beat, start = asyncio.create_task(_beat(message)), time.monotonic()
         try:
             error = await guarded(self._durable, self._handled(message, delivery))
         finally:
             beat.cancel()
+        outcome = "failed" if error else "handled"
+        HANDLED.labels(self._durable, outcome).observe(time.monotonic() - start)
         if error is None:
             self._faults.pop(delivery.key, None)
             return

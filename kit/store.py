@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 from google.protobuf.message import Message
+from prometheus_client import Gauge
 from sqlalchemy import (
     Column,
     DateTime,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    QueuePool,
     Table,
     Text,
     Uuid,
@@ -35,6 +37,7 @@ from kit.config import ServiceSettings
 from kit.errors import AlreadyExists
 from kit.rows import Driver
 
+IN_USE = Gauge("database_connections_in_use", "Connections that are out of a pool.", ["role"])
 # A process that is frozen or cut off in a transaction must not hold up the others.
 TIMEOUTS = {"idle_in_transaction_session_timeout": "60s", "lock_timeout": "15s", "statement_timeout": "120s"}
 Answer = TypeVar("Answer", bound=Message)
@@ -67,6 +70,8 @@ class Database:
         }
         self.merchants = create_async_engine(settings.database_url.get_secret_value(), **options)
         self.pipeline = create_async_engine(settings.pipeline_database_url.get_secret_value(), **options)
+        for role, engine in (("merchants", self.merchants), ("pipeline", self.pipeline)):
+            IN_USE.labels(role).set_function(cast(QueuePool, engine.pool).checkedout)
         self.emitted = asyncio.Event()
 
     async def close(self) -> None:

@@ -7,7 +7,9 @@ import asyncio
 from collections.abc import Sequence
 
 import grpc
+from prometheus_client import Counter
 
+from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.sender.v1 import sender_pb2 as sender
 from astronote.sender.v1.events_pb2 import CampaignTally
 from astronote.sender.v1.sender_pb2_grpc import TalliesServiceStub
@@ -23,6 +25,7 @@ ROUND_SIZE = 20
 RETRY_SECONDS = 1.0
 WAIT_SECONDS = 60.0
 TIMEOUT_SECONDS = 10
+FINAL = Counter("campaigns_final", "Campaigns whose report became final, by state.", ["state"])
 
 
 class Closer:
@@ -39,6 +42,7 @@ class Closer:
                 if is_closed is True:
                     crash.point("close.closed")
                     await store.finalize(row.id)
+                    FINAL.labels(Campaign.State.Name(row.state)).inc()
         _raise_first(closed)
         return False
 

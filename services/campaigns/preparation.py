@@ -11,6 +11,7 @@ from datetime import datetime
 
 import grpc
 import structlog
+from prometheus_client import Counter
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.contacts.v1 import contacts_pb2 as contacts
@@ -37,6 +38,7 @@ BATCH_BYTES_MAX = 4_000_000
 assert HOLD_TIMEOUT_SECONDS < LEASE_SECONDS
 # Why the wallet may refuse today, and not tomorrow: the merchant goes on when it is over.
 WAITING = frozenset({"SPENDING_BRAKED", "DAILY_CAP_REACHED"})
+PREPARED = Counter("recipients_prepared", "Recipients whose text was rendered, priced and frozen.")
 log = structlog.get_logger()
 
 
@@ -153,6 +155,7 @@ class Preparer:
             return
         async with CampaignStore.open_pipeline(self._database) as store:
             await store.add_batch(row, batch, after_phone=members[-1].phone, members=len(members))
+        PREPARED.inc(len(members))
 
     async def _hold(self, row: AnyRow) -> None:
         failure = "NO_RECIPIENTS" if row.price == 0 else ""

@@ -19,6 +19,7 @@ from services.campaigns.closing import Closer, Inquirer
 from services.campaigns.codes import Codes
 from services.campaigns.consumers import Consumers
 from services.campaigns.dispatch import Dispatcher
+from services.campaigns.figures import INTERVAL_SECONDS, Figures
 from services.campaigns.forgetting import ReaderRetention
 from services.campaigns.history import Historian
 from services.campaigns.merchants import Merchants
@@ -71,6 +72,7 @@ def parts(app: App[Settings]) -> Parts:
             Job("sweep", dispatcher.sweep_step, 2.0),
             Job("close", Closer(database, wallet).step, 1.0, ended),
             Job("fold responses", Historian(database).step, 1.0),
+            Job("figures", Figures(database).step, INTERVAL_SECONDS),
             Job("inquire", inquirer.step, 2.0),
             Job("forget readers", ReaderRetention(database, settings.reader_retention_seconds).step, 3600.0),
         ],

@@ -30,6 +30,7 @@ APPLIED = Counter("delivery_reports_applied", "Delivery reports that were read."
 QUARANTINED = Counter("delivery_reports_quarantined", "Reports with a status or a shape that we do not know.")
 PARKED = Counter("delivery_reports_parked", "Reports that came before their message.")
 ORPHANED = Counter("delivery_reports_orphaned", "Parked reports that no message of ours asked for.")
+MOVED = Counter("message_moves", "Messages that reports moved, by the states.", ["from_state", "to_state"])
 PROVEN = Counter("unknown_messages_proven", "Unknown messages that evidence showed to be accepted.")
 LATE = Counter("evidence_late", "Evidence that came when its message had expired. It changes nothing.")
 CONTRADICTING = Counter(
@@ -97,6 +98,8 @@ def count(reading: Reading, applied: Applied) -> None:
     APPLIED.inc(reading.count)
     PARKED.inc(len(applied.absent) if reading.count else 0)
     QUARANTINED.inc(len(reading.quarantined))
+    for (was, becomes), messages in applied.moved.items():
+        MOVED.labels(was, becomes).inc(messages)
     PROVEN.inc(sum(moved for (was, _), moved in applied.moved.items() if was == "UNKNOWN"))
     LATE.inc(applied.late)
     CONTRADICTING.inc(applied.contradicting)

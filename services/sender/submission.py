@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import grpc
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from astronote.campaigns.v1 import campaigns_pb2 as campaigns
 from astronote.campaigns.v1.campaigns_pb2_grpc import BatchesServiceStub
@@ -36,6 +36,10 @@ ASK_TIMEOUT_SECONDS = 10
 BUSY_SECONDS = 5.0
 AWAY_SECONDS = 2.0
 SUBMITTED = Counter("submissions", "Calls to the provider by outcome.", ["outcome"])
+SECONDS = Histogram(
+    "provider_seconds", "Time of a call to the provider.", buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
+)
+RECORDED = Counter("messages_recorded", "Messages by the outcome of their submission; SKIPPED never left.", ["outcome"])
 STATES = {Accepted: "ACCEPTED", Refused: "REFUSED", Unknown: "UNKNOWN", NotSent: "NOT_SENT"}
 Verdict = campaigns.ClaimBatchResponse
 log = structlog.get_logger()
@@ -197,8 +201,9 @@ class Submitter:
     async def _submit(self, batch: SendBatch, submitted: Indexed) -> Outcome:
         texts = [(batch.first_message_id + index, recipient) for index, recipient in submitted]
         try:
-            async with asyncio.timeout(self._settings.provider_timeout_seconds):
-                return await self._provider.submit(batch.sender_name, texts)
+            with SECONDS.time():
+                async with asyncio.timeout(self._settings.provider_timeout_seconds):
+                    return await self._provider.submit(batch.sender_name, texts)
         except TimeoutError:
             return Unknown("no answer in time")
 
@@ -220,6 +225,8 @@ class Submitter:
                 results = outcomes.results(outcome, submitted) + outcomes.skipped(skipped, "opted_out")
                 detail = "" if isinstance(outcome, Accepted) else outcome.reason
                 await store.record(attempt, STATES[type(outcome)], detail, batch, results)
+        RECORDED.labels("SKIPPED").inc(0 if again else len(skipped))
+        RECORDED.labels(STATES[type(outcome)]).inc(0 if again else len(submitted))
         if isinstance(outcome, NotSent) and again:
             log.warning("not sent", batch_id=batch.batch_id, reason=outcome.reason, tries=tries + 1)
             wait_seconds = outcome.retry_seconds or self._settings.retry_seconds * 2**tries

@@ -18,6 +18,7 @@ from services.sender.audit import Recount, TextRetention, WebhookRetention
 from services.sender.consumers import Consumers
 from services.sender.delivery import Applier, Expirer, Settler
 from services.sender.evidence import Detective
+from services.sender.figures import INTERVAL_SECONDS, Figures
 from services.sender.help import Answers
 from services.sender.listening import Listener, Obedience
 from services.sender.privacy import Privacy
@@ -71,6 +72,7 @@ def parts(app: App[Settings]) -> Parts:
             Job("expire", expirer.step, min(10.0, settings.validity_seconds / 10)),
             Job("look up", Detective(database, mitto, campaigns, settings).step, 1.0),
             Job("recount", Recount(database).step, settings.recount_interval_seconds),
+            Job("figures", Figures(database).step, INTERVAL_SECONDS),
             Job("drop webhooks", WebhookRetention(database, settings.webhook_retention_seconds).step, 3600.0),
             Job("forget texts", TextRetention(database, settings.text_retention_seconds).step, 3600.0),
             Job("read inbound", listener.step, 1.0, posted),

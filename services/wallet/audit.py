@@ -13,6 +13,10 @@ from services.wallet.store import WalletStore
 DISCREPANCIES = Gauge(
     "ledger_discrepancies", "Wallets, journals and holds that the ledger's entries contradict. Must be zero."
 )
+RECOUNTED = Gauge("ledger_recount_time_seconds", "When this replica has last counted the whole ledger, as Unix time.")
+BALANCES = Gauge("wallet_credits", "Credits of all merchants together, by balance.", ["balance"])
+HOLDS = Gauge("wallet_holds_open", "Holds that are not closed.")
+HOLDS_SECONDS = Gauge("wallet_hold_oldest_seconds", "How long the oldest of these has been open.")
 log = structlog.get_logger()
 
 
@@ -29,7 +33,13 @@ class Recount:
             if not await store.may_recount():
                 return False
             discrepancies = await store.discrepancies()
+            balances, (holds, oldest_seconds) = await store.balances(), await store.open_holds()
         DISCREPANCIES.set(discrepancies)
+        RECOUNTED.set_to_current_time()
+        for balance, credits in balances.items():
+            BALANCES.labels(balance).set(credits)
+        HOLDS.set(holds)
+        HOLDS_SECONDS.set(oldest_seconds)
         if discrepancies:
             log.error("ledger", discrepancies=discrepancies)
         return False

@@ -3,6 +3,7 @@
 from services.campaigns.store.audiences import AudienceStatements
 from services.campaigns.store.batches import BatchStatements
 from services.campaigns.store.campaigns import CampaignStatements
+from services.campaigns.store.figures import FigureStatements
 from services.campaigns.store.history import HistoryStatements
 from services.campaigns.store.privacy import PrivacyStatements
 from services.campaigns.store.responses import ResponseStatements
@@ -15,6 +16,7 @@ class CampaignStore(
     AudienceStatements,
     BatchStatements,
     HistoryStatements,
+    FigureStatements,
     PrivacyStatements,
     ResponseStatements,
 ):

@@ -45,6 +45,16 @@ _NEXT_MERCHANT = text("""
         (SELECT merchant_id FROM tallies WHERE merchant_id > :after ORDER BY merchant_id LIMIT 1)
     )
 """)
+# In the order of `services.sender.figures.GAUGES`.
+_FIGURES = text("""
+    SELECT unknown.count, unknown.seconds, settling.count, posted.count, posted.seconds
+    FROM (SELECT coalesce(sum(recipient_count), 0) AS count,
+                 coalesce(extract(epoch FROM now() - min(finish_time)), 0) AS seconds
+          FROM attempts WHERE close_time IS NULL AND state = 'UNKNOWN') AS unknown,
+         (SELECT count(*) AS count FROM settlements) AS settling,
+         (SELECT count(*) AS count, coalesce(extract(epoch FROM now() - min(create_time)), 0) AS seconds
+          FROM webhooks WHERE apply_time IS NULL) AS posted
+""")
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
@@ -57,6 +67,10 @@ class Recounted:
 
 
 class AuditStatements(Store):
+    async def figures(self) -> list[float]:
+        """What waits, over all merchants."""
+        return [float(figure) for figure in (await self.connection.execute(_FIGURES)).one()]
+
     async def recount_after(self, merchant_id: str) -> Recounted | None:
         """Counts the messages of the merchant that follows in the order of ids; none after the last one."""
         found = await self.connection.scalar(_NEXT_MERCHANT, {"after": merchant_id or NOBODY})

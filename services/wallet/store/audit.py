@@ -2,7 +2,9 @@
 
 from sqlalchemy import func, select, text
 
+from astronote.wallet.v1.wallet_pb2 import HoldRecord
 from kit.store import Store
+from services.wallet.tables import holds, wallets
 
 # What must never be: one snapshot of the whole ledger, held against itself.
 RECOUNT = text("""
@@ -44,6 +46,22 @@ class AuditStatements(Store):
     async def may_recount(self) -> bool:
         """False while another replica counts; until the commit nobody else may."""
         return bool(await self.connection.scalar(select(func.pg_try_advisory_xact_lock(RECOUNT_LOCK))))
+
+    async def balances(self) -> dict[str, int]:
+        """The sum of each balance. Over all merchants."""
+        names = ("available", "held", "spent", "granted", "purchased")
+        sums = (func.coalesce(func.sum(wallets.c[name]), 0).label(name) for name in names)
+        return {
+            name: int(credits)
+            for name, credits in (await self.connection.execute(select(*sums))).one()._mapping.items()
+        }
+
+    async def open_holds(self) -> tuple[int, float]:
+        """How many, and the age of the oldest in seconds. Over all merchants."""
+        age = func.extract("epoch", func.now() - func.min(holds.c.create_time))
+        query = select(func.count(), func.coalesce(age, 0)).where(holds.c.state == HoldRecord.OPEN)
+        count, seconds = (await self.connection.execute(query)).one()
+        return int(count), float(seconds)
 
     async def discrepancies(self) -> int:
         """Wallets, journals and holds that a replay of the entries contradicts. Over all merchants."""
