@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import mimetypes
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import grpc
 import orjson
@@ -23,15 +23,15 @@ from services.gateway.routes import Route
 from services.gateway.settings import Settings
 
 PIECE_BYTES = 256 * 1024
-# What gRPC says of a write that the call's end overtook, and how often the true end is looked for.
+# What gRPC says of a write that the call's end overtook.
 OVERTAKEN = "Internal error from Core"
-OVERTAKEN_LOOKS, OVERTAKEN_SECONDS = 100, 0.01
 # A provider's proof of itself goes to the service that can check it.
 WEBHOOK_HEADERS = ("x-webhook-secret", "x-webhook-signature", "stripe-signature", "content-type")
 HEADER_LENGTH_MAX = 2048
 AGENT_LENGTH_MAX = 300
 PURPOSES = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 EVENTS = "text/event-stream"
+Value = TypeVar("Value")
 Carry = Callable[[Exchange, list[str], Metadata], Awaitable[None]]
 
 
@@ -122,6 +122,8 @@ class Transcoder:
         """
         make = self._binding.first_of_file(exchange, values)
         call = self._stub(metadata=metadata, timeout=self.timeout_seconds)
+        ends: list[grpc.aio.AioRpcError] = []
+        call.add_done_callback(lambda call: ends.append(_end(call)))
         try:
             # Where the service ends the call meanwhile, what it has said is the call's end.
             with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
@@ -133,7 +135,7 @@ class Transcoder:
                 if not call.done():
                     await call.write(make(b""))
                     await call.done_writing()
-            answer = await _ended(call)
+            answer = await _ended(call, ends)
         finally:
             call.cancel()
         await self._answer(exchange, answer)
@@ -209,18 +211,37 @@ class Transcoder:
         return b"%bdata: %b\n\n" % (id, orjson.dumps(self._encode(message)))
 
 
-async def _ended(call: Any) -> Any:
-    """The answer of a call. Of one whose end overtakes a write gRPC says at first that it failed within, and what the
-    service said a moment later.
+async def _ended(call: Any, ends: list[grpc.aio.AioRpcError]) -> Any:
+    """The answer of a call. A write that the end of the call overtakes makes gRPC say that it failed within: before it
+    says what the service said, or for good instead of it. In the one case the last word is the service's, in the other
+    the first, which is in `ends`.
     """
-    for _ in range(OVERTAKEN_LOOKS):
-        try:
-            return await call
-        except grpc.aio.AioRpcError as error:
-            if error.details() != OVERTAKEN:
-                raise
-        await asyncio.sleep(OVERTAKEN_SECONDS)
-    return await call
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        if error.details() != OVERTAKEN:
+            raise
+        raise ends[0] from error
+
+
+def _end(call: Any) -> grpc.aio.AioRpcError:
+    """How a call has ended that has just ended."""
+    return grpc.aio.AioRpcError(
+        _at_once(call.code()),
+        _at_once(call.initial_metadata()),
+        _at_once(call.trailing_metadata()),
+        _at_once(call.details()),
+    )
+
+
+def _at_once(coroutine: Coroutine[Any, Any, Value]) -> Value:
+    """What a coroutine returns that has nothing to wait for: in the next turn of the loop it would be another."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        value: Value = end.value
+        return value
+    raise AssertionError("the call has not ended")
 
 
 async def _unless(gone: "asyncio.Future[None]", read: Awaitable[Any]) -> Any:

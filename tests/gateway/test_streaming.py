@@ -183,6 +183,16 @@ async def test_the_services_early_refusal_is_the_answer(http: httpx.AsyncClient,
     assert answer.json()["error"]["details"][0]["reason"] == "PHONE_TAKEN"
 
 
+async def test_a_refusal_that_overtakes_a_piece_is_the_answer(http: httpx.AsyncClient, record: Record) -> None:
+    """The call ends between two writes or within one, and gRPC says either of two things first."""
+    reasons = set()
+    for _ in range(40):
+        record.pieces = []
+        answer = await http.post(IMPORT, content=b"refuse" + b"x" * 3_000_000)
+        reasons.add(answer.json()["error"]["details"][0]["reason"])
+    assert reasons == {"PHONE_TAKEN"}
+
+
 async def test_a_file_that_breaks_off_is_cancelled(serving: Serving, record: Record) -> None:
     _, writer = await upload(serving, b"Content-Length: 1000000\r\n", b"x" * 400_000)
     await until(lambda: record.pieces)
