@@ -85,3 +85,11 @@ class DailyCapReached(FailedPrecondition):
 
 class CountryNotAllowed(FailedPrecondition):
     """One of the phones is of a country that may not be texted."""
+
+
+class ExpireTimeInvalid(InvalidArgument):
+    """A promotion ends in the future, within ten years."""
+
+
+class PromotionsTooMany(FailedPrecondition):
+    """The wallet has as many promotions with credits left as it may have."""

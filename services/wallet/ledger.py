@@ -36,6 +36,11 @@ def grant(wallet: Wallet, amount: int) -> Movement:
     return Movement(available=amount, granted=-amount)
 
 
+def expired(amount: int) -> Movement:
+    """What was left of a promotion is not given any more."""
+    return Movement(available=-amount, granted=amount)
+
+
 def opened(hold_id: str, amount: int) -> HoldRecord:
     """A new hold. Refuses `AmountInvalid`."""
     if amount < 1:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
@@ -109,6 +110,23 @@ subscriptions = Table(
     Column("state", EnumName(Subscription.State), nullable=False),
     Column("period_end_time", DateTime(timezone=True)),
     PrimaryKeyConstraint("merchant_id", name="subscriptions_pkey"),
+)
+
+# Credits that expire. `remaining` is as of the moment when so many credits were `used`: held or spent.
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("id", Uuid(as_uuid=False), nullable=False),
+    Column("amount", BIGINT, nullable=False),
+    Column("remaining", BIGINT, nullable=False),
+    Column("used", BIGINT, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("expire_time", DateTime(timezone=True), nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("merchant_id", "id", name="promotions_pkey"),
+    CheckConstraint("0 <= remaining AND remaining <= amount", name="promotions_remaining_check"),
+    Index("promotions_expire_time_idx", "expire_time", postgresql_where=text("remaining > 0")),
 )
 
 # `used` is what was held on `day`, of the time zone, less what was given back of it; counted only where this stands.

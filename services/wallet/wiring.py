@@ -7,14 +7,18 @@ from astronote.wallet.v1.catalogue_pb2_grpc import (
     add_PricesServiceServicer_to_server,
 )
 from astronote.wallet.v1.guards_pb2_grpc import add_SpendingServiceServicer_to_server
+from astronote.wallet.v1.promotions_pb2_grpc import add_PromotionsServiceServicer_to_server
 from astronote.wallet.v1.wallet_pb2_grpc import add_WalletServiceServicer_to_server
-from kit.app import App, Parts
+from kit.app import App, Job, Parts
 from kit.bus import Consumer
+from services.wallet import expiry
 from services.wallet.audit import recount
 from services.wallet.consumers import Consumers
+from services.wallet.expiry import Expiry
 from services.wallet.merchants import Merchants
 from services.wallet.servicers.catalogue import Catalogues
 from services.wallet.servicers.prices import Prices
+from services.wallet.servicers.promotions import Promotions
 from services.wallet.servicers.spending import Spending
 from services.wallet.servicers.wallets import Wallets
 from services.wallet.settings import Settings
@@ -31,7 +35,8 @@ def parts(app: App[Settings]) -> Parts:
             add_PricesServiceServicer_to_server: Prices(app.database, merchants),
             add_CatalogueServiceServicer_to_server: Catalogues(app.database),
             add_SpendingServiceServicer_to_server: Spending(app.database, merchants),
+            add_PromotionsServiceServicer_to_server: Promotions(app.database),
         },
         consumers=[Consumer(MerchantRegistered, consumers.on_registered, concurrency=4)],
-        jobs=[recount(app)],
+        jobs=[recount(app), Job("expire", Expiry(app.database).step, expiry.INTERVAL_SECONDS)],
     )

@@ -15,7 +15,7 @@ from astronote.wallet.v1.events_pb2 import BalanceLow
 from kit import caller, pages, rows
 from kit.interceptors import Context
 from kit.store import Database
-from services.wallet import guards, ledger
+from services.wallet import expiry, guards, ledger
 from services.wallet.entitlement import is_entitled
 from services.wallet.errors import HoldIdInvalid, HoldNotFound, KeyInvalid, ReasonInvalid, WalletNotFound
 from services.wallet.store import WalletStore
@@ -63,6 +63,9 @@ class Wallets(rpc.WalletServiceServicer):
             wallet = await store.locked_wallet()
             if answer := await store.booked(journal.key, journal.request_hash, pb.Wallet):
                 return answer
+            if request.HasField("expire_time"):
+                until = request.expire_time.ToDatetime(tzinfo=UTC)
+                await expiry.begin(store, wallet, request.amount, until, journal)
             movement = ledger.grant(wallet, request.amount)
             wallet.available += request.amount
             wallet.granted += request.amount

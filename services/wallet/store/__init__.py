@@ -10,6 +10,7 @@ from services.wallet.store.catalogue import CatalogueStatements
 from services.wallet.store.guards import GuardStatements
 from services.wallet.store.holds import HoldStatements
 from services.wallet.store.journals import JournalStatements
+from services.wallet.store.promotions import PromotionStatements
 from services.wallet.store.subscriptions import SubscriptionStatements
 from services.wallet.store.wallets import WalletStatements
 
@@ -21,6 +22,7 @@ class WalletStore(
     SubscriptionStatements,
     CatalogueStatements,
     GuardStatements,
+    PromotionStatements,
     AuditStatements,
 ):
     """Every statement, in one transaction."""

@@ -54,7 +54,7 @@ class Wallet(_message.Message):
     spent: _builtins.int
     """Captured for what the provider accepted, since the beginning."""
     granted: _builtins.int
-    """Given, since the beginning."""
+    """Given, since the beginning, less what has expired."""
     purchased: _builtins.int
     """Bought, since the beginning."""
     @_builtins.property
@@ -189,6 +189,8 @@ class Transaction(_message.Message):
         HOLD: Transaction._Kind.ValueType  # 3
         SETTLE: Transaction._Kind.ValueType  # 4
         CLOSE: Transaction._Kind.ValueType  # 5
+        EXPIRE: Transaction._Kind.ValueType  # 8
+        """What was left of a promotion at its end."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: Transaction.Kind.ValueType  # 0
@@ -197,6 +199,8 @@ class Transaction(_message.Message):
     HOLD: Transaction.Kind.ValueType  # 3
     SETTLE: Transaction.Kind.ValueType  # 4
     CLOSE: Transaction.Kind.ValueType  # 5
+    EXPIRE: Transaction.Kind.ValueType  # 8
+    """What was left of a promotion at its end."""
 
     ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
@@ -343,11 +347,16 @@ class GrantCreditsRequest(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     merchant_id: _builtins.str
     amount: _builtins.int
     """1 to 1,000,000,000."""
     reason: _builtins.str
     request_id: _builtins.str
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """A promotion: what is left of them then is taken back. Without it they never expire."""
+
     def __init__(
         self,
         *,
@@ -355,10 +364,11 @@ class GrantCreditsRequest(_message.Message):
         amount: _builtins.int = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "merchant_id", b"merchant_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "expire_time", b"expire_time", "merchant_id", b"merchant_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

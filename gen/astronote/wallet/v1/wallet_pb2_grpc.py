@@ -105,9 +105,10 @@ class WalletServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GrantCredits(self, request, context):
-        """Gives credits to a merchant.
+        """Gives credits to a merchant, for ever or for a time.
 
-        Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`.
+        Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`, `EXPIRE_TIME_INVALID`,
+        and `PROMOTIONS_TOO_MANY` where a wallet has 100 promotions with credits left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,9 +42,10 @@ class WalletServiceStub:
     ListHolds: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ListHoldsRequest, _wallet_pb2.ListHoldsResponse]
     """Lists holds, newest first. Refuses `PAGE_TOKEN_INVALID`."""
     GrantCredits: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GrantCreditsRequest, _wallet_pb2.Wallet]
-    """Gives credits to a merchant.
+    """Gives credits to a merchant, for ever or for a time.
 
-    Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`.
+    Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`, `EXPIRE_TIME_INVALID`,
+    and `PROMOTIONS_TOO_MANY` where a wallet has 100 promotions with credits left.
     """
     Hold: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.HoldRequest, _wallet_pb2.HoldRecord]
     """Sets credits aside: available to held. The hold's id is the key.
@@ -81,9 +82,10 @@ class WalletServiceAsyncStub(WalletServiceStub):
     ListHolds: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ListHoldsRequest, _wallet_pb2.ListHoldsResponse]  # type: ignore[assignment]
     """Lists holds, newest first. Refuses `PAGE_TOKEN_INVALID`."""
     GrantCredits: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GrantCreditsRequest, _wallet_pb2.Wallet]  # type: ignore[assignment]
-    """Gives credits to a merchant.
+    """Gives credits to a merchant, for ever or for a time.
 
-    Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`.
+    Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`, `EXPIRE_TIME_INVALID`,
+    and `PROMOTIONS_TOO_MANY` where a wallet has 100 promotions with credits left.
     """
     Hold: _aio.UnaryUnaryMultiCallable[_wallet_pb2.HoldRequest, _wallet_pb2.HoldRecord]  # type: ignore[assignment]
     """Sets credits aside: available to held. The hold's id is the key.
@@ -141,9 +143,10 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.GrantCreditsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.Wallet, _abc.Awaitable[_wallet_pb2.Wallet]]:
-        """Gives credits to a merchant.
+        """Gives credits to a merchant, for ever or for a time.
 
-        Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`.
+        Refuses `AMOUNT_INVALID`, `REASON_INVALID`, `KEY_INVALID`, `KEY_REUSED`, `WALLET_NOT_FOUND`, `EXPIRE_TIME_INVALID`,
+        and `PROMOTIONS_TOO_MANY` where a wallet has 100 promotions with credits left.
         """
 
     @_abc_1.abstractmethod
