@@ -65,3 +65,15 @@ class OfferExpired(FailedPrecondition):
 
 class AlreadyRedeemed(AlreadyExists):
     """The offer was redeemed before."""
+
+
+class AutomationNotFound(NotFound):
+    """The merchant has no such automation."""
+
+
+class AutomationInvalid(InvalidArgument):
+    """A field of the automation is wrong."""
+
+
+class TooManyAutomations(FailedPrecondition):
+    """The merchant has as many automations of its own as there may be."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from astronote.campaigns.v1.offers_pb2 import Offer, OfferTerms
+from kit.errors import InvalidArgument
 from kit.rows import AnyRow
 from services.campaigns.errors import AlreadyRedeemed, CampaignInvalid, OfferExpired
 
@@ -17,13 +18,13 @@ EXPIRE_SECONDS_MAX = 253_370_764_800
 DRAWS_MAX = 20
 
 
-def check(terms: OfferTerms) -> None:
-    """Refuses `CampaignInvalid`, with the field."""
+def check(terms: OfferTerms, field: str = "campaign.offer", refusal: type[InvalidArgument] = CampaignInvalid) -> None:
+    """Refuses `CampaignInvalid`, or what is named instead, with the field."""
     for name, characters_max in (("title", TITLE_CHARACTERS_MAX), ("text", TEXT_CHARACTERS_MAX)):
         if len(getattr(terms, name)) > characters_max:
-            raise CampaignInvalid(field=f"campaign.offer.{name}", characters_max=characters_max)
+            raise refusal(field=f"{field}.{name}", characters_max=characters_max)
     if not 0 <= terms.expire_time.seconds < EXPIRE_SECONDS_MAX:
-        raise CampaignInvalid(field="campaign.offer.expire_time", rule="from 1970 to 9998; or left out")
+        raise refusal(field=f"{field}.expire_time", rule="from 1970 to 9998; or left out")
 
 
 def check_open(terms: OfferTerms | None, now: datetime) -> None:

@@ -57,9 +57,14 @@ class Audiences:
         page_size: int,
         after_phone: str = "",
         at_time: datetime | None = None,
+        contact_ids: Sequence[str] = (),
     ) -> AsyncGenerator[contacts.AudiencePage]:
         request = contacts.StreamAudienceRequest(
-            audience=audience, fields=fields, after_phone=after_phone, page_size=page_size
+            audience=audience,
+            fields=fields,
+            after_phone=after_phone,
+            page_size=page_size,
+            contact_ids=contact_ids,
         )
         if at_time:
             request.at_time.FromDatetime(at_time)

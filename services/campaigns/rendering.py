@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from astronote.campaigns.v1.automations_pb2 import Automation
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from kit import gsm
 from kit.rows import AnyRow
@@ -76,7 +77,7 @@ def compile_text(
     return Text(fields, _renderer(literals, names, defaults, fields))
 
 
-def campaign_text(campaign: Campaign | AnyRow, base_url: str, field: str = "campaign.text") -> Text:
+def campaign_text(campaign: Campaign | Automation | AnyRow, base_url: str, field: str = "campaign.text") -> Text:
     """What a campaign says, as it says it. Refuses what `compile_text` refuses."""
     return compile_text(
         campaign.text, base_url, with_offer=campaign.offer_link, track_links=campaign.track_links, field=field

@@ -24,9 +24,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from astronote.campaigns.v1.automations_pb2 import Automation, Trigger
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.campaigns.v1.offers_pb2 import OfferTerms
-from astronote.contacts.v1.audience_pb2 import Audience
+from astronote.contacts.v1.audience_pb2 import Audience, Rule
 from astronote.sender.v1.events_pb2 import CampaignTally
 from kit.rows import EnumName, MessageJson
 from kit.store import kit_tables
@@ -221,4 +222,53 @@ merchant_history = Table(
     Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
     Column("start_time", DateTime(timezone=True), primary_key=True),
     *_counts(*ACTIVITY),
+)
+
+automations = Table(
+    "automations",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    # `welcome`, `birthday`, or a UUID.
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("trigger", MessageJson(Trigger), nullable=False),
+    Column("conditions", MessageJson(Rule)),
+    Column("repeat", EnumName(Automation.Repeat), nullable=False),
+    Column("delay_minutes", Integer, nullable=False),
+    Column("daily_time", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("sender_name", Text, nullable=False),
+    Column("offer_link", Boolean, nullable=False),
+    Column("offer", MessageJson(OfferTerms)),
+    Column("track_links", Boolean, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("update_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    # When a daily one is asked next; none while it is off.
+    Column("run_time", DateTime(timezone=True)),
+    # Whoever asks it holds the lease.
+    Column("lease_id", Text, nullable=False, server_default=""),
+    Column("lease_expire_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    Index("automations_run_time_idx", "run_time", postgresql_where=text("run_time IS NOT NULL")),
+)
+
+# To whom the trigger of an automation happened: once for each occasion, for ever.
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
+    Column("automation_id", Text, primary_key=True),
+    Column("contact_id", Uuid(as_uuid=False), primary_key=True),
+    Column("occasion", Text, primary_key=True),
+    # WAITING → SENT, which is that its text stands in a campaign, or SKIPPED.
+    Column("state", Text, nullable=False, server_default="WAITING"),
+    Column("skip_reason", Text, nullable=False, server_default=""),
+    Column("due_time", DateTime(timezone=True), nullable=False),
+    Column("campaign_id", Uuid(as_uuid=False)),
+    Column("lease_id", Text, nullable=False, server_default=""),
+    Column("lease_expire_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    CheckConstraint("state IN ('WAITING', 'SENT', 'SKIPPED')", name="enrolments_state_check"),
+    Index("enrolments_due_time_idx", "due_time", postgresql_where=text("state = 'WAITING'")),
+    Index("enrolments_create_time_idx", "merchant_id", "automation_id", "create_time"),
 )

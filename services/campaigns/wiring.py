@@ -5,25 +5,31 @@ from base64 import urlsafe_b64decode
 
 from astronote.accounts.v1 import accounts_pb2
 from astronote.campaigns.v1 import campaigns_pb2_grpc as rpc
+from astronote.campaigns.v1.automations_pb2_grpc import add_AutomationsServiceServicer_to_server
+from astronote.campaigns.v1.events_pb2 import OfferRedeemed
 from astronote.campaigns.v1.links_pb2_grpc import add_ShortLinksServiceServicer_to_server
 from astronote.campaigns.v1.offers_pb2_grpc import add_OffersServiceServicer_to_server
 from astronote.campaigns.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_to_server
 from astronote.campaigns.v1.reports_pb2_grpc import add_ResultsServiceServicer_to_server
 from astronote.contacts.v1 import contacts_pb2
+from astronote.contacts.v1.events_pb2 import ContactCreated, ListJoined, TagAdded
 from astronote.sender.v1 import sender_pb2
 from astronote.sender.v1.events_pb2 import BatchFinished, CampaignTally
 from astronote.wallet.v1 import wallet_pb2
 from kit.app import App, Job, Parts
 from kit.bus import Consumer
+from services.campaigns.automation_texts import AutomationTexts
 from services.campaigns.closing import Closer, Inquirer
 from services.campaigns.codes import Codes
 from services.campaigns.consumers import Consumers
 from services.campaigns.dispatch import Dispatcher
+from services.campaigns.enrolling import Days, Events
 from services.campaigns.figures import INTERVAL_SECONDS, Figures
 from services.campaigns.forgetting import ReaderRetention
 from services.campaigns.history import Historian
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences, Preparer
+from services.campaigns.servicers.automations import Automations
 from services.campaigns.servicers.batches import Batches
 from services.campaigns.servicers.campaigns import Campaigns
 from services.campaigns.servicers.links import Links
@@ -42,13 +48,14 @@ def parts(app: App[Settings]) -> Parts:
     contacts, wallet, sender = (app.peer(each.DESCRIPTOR) for each in (contacts_pb2, wallet_pb2, sender_pb2))
     audiences, merchants = Audiences(contacts), Merchants(app.peer(accounts_pb2.DESCRIPTOR))
     codes = Codes(urlsafe_b64decode(settings.link_key.get_secret_value() + "="))
-    started, due, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    started, due, ended, triggered = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     base_url, size = settings.public_base_url, settings.batch_size
     preparer = Preparer(database, audiences, wallet, codes, size, due)
     dispatcher = Dispatcher(database, app.bus, settings.batches_ahead, settings.republish_after_seconds)
     inquirer = Inquirer(database, sender, settings.silence_seconds, due)
-    consumers = Consumers(database, due, ended)
     links = Links(database, contacts, codes)
+    consumers, events = Consumers(database, due, ended), Events(database, triggered)
+    texts = AutomationTexts(database, merchants, audiences, wallet, codes, base_url, started)
     campaigns = Campaigns(database, merchants, audiences, wallet, codes, base_url, size, started, due)
     return Parts(
         servicers={
@@ -57,6 +64,7 @@ def parts(app: App[Settings]) -> Parts:
             rpc.add_BatchesServiceServicer_to_server: Batches(database),
             rpc.add_LinksServiceServicer_to_server: links,
             add_ShortLinksServiceServicer_to_server: links,
+            add_AutomationsServiceServicer_to_server: Automations(database, merchants, audiences),
             add_OffersServiceServicer_to_server: Offers(database, codes),
             add_PrivacyServiceServicer_to_server: Privacy(database),
             add_ResultsServiceServicer_to_server: Results(database, merchants),
@@ -64,11 +72,17 @@ def parts(app: App[Settings]) -> Parts:
         consumers=[
             Consumer(CampaignTally, consumers.on_tally),
             Consumer(BatchFinished, consumers.on_batch_finished),
+            Consumer(ContactCreated, events.on_contact_created),
+            Consumer(ListJoined, events.on_list_joined),
+            Consumer(TagAdded, events.on_tag_added),
+            Consumer(OfferRedeemed, events.on_offer_redeemed),
         ],
         jobs=[
             *(Job(f"prepare {number}", preparer.step, 1.0, started) for number in range(PREPARERS)),
             Job("hold", preparer.hold_step, 1.0, started),
             Job("dispatch", dispatcher.step, 1.0, due),
+            Job("automation days", Days(database, merchants, audiences, triggered).step, 1.0),
+            Job("automation texts", texts.step, 1.0, triggered),
             Job("sweep", dispatcher.sweep_step, 2.0),
             Job("close", Closer(database, wallet).step, 1.0, ended),
             Job("fold responses", Historian(database).step, 1.0),

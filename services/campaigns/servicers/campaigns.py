@@ -1,7 +1,6 @@
 """The RPCs over campaigns: what merchants write, read and price. The verbs that move them are in `verbs`."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -15,6 +14,7 @@ from kit.rows import AnyRow
 from services.campaigns import books, history, offers, pricing, states
 from services.campaigns.codes import PLACEHOLDER
 from services.campaigns.errors import CampaignInvalid, TextInvalid
+from services.campaigns.merchants import SENDER_NAME
 from services.campaigns.rendering import campaign_text, compile_text, places_offer
 from services.campaigns.servicers.trials import Trials
 from services.campaigns.store import CampaignStore
@@ -22,7 +22,6 @@ from services.campaigns.store.campaigns import shown
 
 WRITABLE = frozenset({"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links"})
 NAME_CHARACTERS_MAX = 100
-SENDER_NAME = re.compile(r"[A-Za-z0-9]{3,11}|\+[1-9]\d{7,14}")
 LOOK_SECONDS = 0.5
 MOMENTS_MAX = 500
 

@@ -1,8 +1,10 @@
 """All SQL of campaigns."""
 
 from services.campaigns.store.audiences import AudienceStatements
+from services.campaigns.store.automations import AutomationStatements
 from services.campaigns.store.batches import BatchStatements
 from services.campaigns.store.campaigns import CampaignStatements
+from services.campaigns.store.enrolments import EnrolmentStatements
 from services.campaigns.store.figures import FigureStatements
 from services.campaigns.store.history import HistoryStatements
 from services.campaigns.store.privacy import PrivacyStatements
@@ -19,5 +21,7 @@ class CampaignStore(
     FigureStatements,
     PrivacyStatements,
     ResponseStatements,
+    AutomationStatements,
+    EnrolmentStatements,
 ):
     """Every statement, in one transaction."""

@@ -1,0 +1,115 @@
+"""To whom the triggers of the automations happen: by events, and by days.
+
+An event is noted with the contacts that it enrols in one transaction; a day is asked page by page, and asked anew where
+somebody dies over it. Whoever is enrolled for an occasion is not enrolled for it again.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import grpc
+import structlog
+
+from astronote.campaigns.v1.automations_pb2 import Automation, Trigger
+from astronote.campaigns.v1.events_pb2 import OfferRedeemed
+from astronote.contacts.v1.events_pb2 import ContactCreated, ListJoined, TagAdded
+from kit.bus import Delivery
+from kit.rows import AnyRow
+from kit.store import Database
+from services.campaigns import automations
+from services.campaigns.merchants import Merchants
+from services.campaigns.preparation import Audiences
+from services.campaigns.store import CampaignStore
+from services.campaigns.store.audiences import LeaseLostError
+
+ID_BYTES = 16
+PAGE_SIZE = 5000
+LEASE_SECONDS = 60
+# A greeting that would come later than that is not sent on that day.
+LATE_MAX = timedelta(hours=12)
+log = structlog.get_logger()
+
+
+class Events:
+    """`due` is set when a text may be due."""
+
+    def __init__(self, database: Database, due: asyncio.Event) -> None:
+        self._database, self._due = database, due
+
+    async def on_contact_created(self, event: ContactCreated, delivery: Delivery) -> None:
+        await self._happened(delivery, event.merchant_id, Trigger.CONTACT_CREATED, "", [event.contact_id])
+
+    async def on_list_joined(self, event: ListJoined, delivery: Delivery) -> None:
+        await self._happened(delivery, event.merchant_id, Trigger.LIST_JOINED, event.list_id, _ids(event.contact_ids))
+
+    async def on_tag_added(self, event: TagAdded, delivery: Delivery) -> None:
+        await self._happened(delivery, event.merchant_id, Trigger.TAG_ADDED, event.tag, _ids(event.contact_ids))
+
+    async def on_offer_redeemed(self, event: OfferRedeemed, delivery: Delivery) -> None:
+        if event.contact_id:
+            await self._happened(delivery, event.merchant_id, Trigger.OFFER_REDEEMED, "", [event.contact_id])
+
+    async def _happened(
+        self,
+        delivery: Delivery,
+        merchant_id: str,
+        event: Trigger.Event.ValueType,
+        subject: str,
+        contact_ids: Sequence[str],
+    ) -> None:
+        async with CampaignStore.open_pipeline(self._database) as store:
+            if await store.first_time(delivery.key):
+                await store.enrol(merchant_id, event, subject, contact_ids, delivery.key)
+        self._due.set()
+
+
+class Days:
+    """A step asks one daily automation on its day."""
+
+    def __init__(self, database: Database, merchants: Merchants, audiences: Audiences, due: asyncio.Event) -> None:
+        self._database, self._merchants, self._audiences, self._due = database, merchants, audiences, due
+
+    async def step(self) -> bool:
+        async with CampaignStore.open_pipeline(self._database) as store:
+            run = await store.take_run(str(uuid.uuid4()), LEASE_SECONDS)
+        if run is None:
+            return False
+        zone = ZoneInfo((await self._merchants.get(run.merchant_id)).time_zone)
+        oldest = run.now - LATE_MAX
+        try:
+            if run.run_time >= oldest:
+                await self._enrol(run, zone)
+            async with CampaignStore.open_pipeline(self._database) as store:
+                await store.finish_run(run, automations.next_run(run.daily_time, zone, max(run.run_time, oldest)))
+        except LeaseLostError:
+            log.info("day given up", automation_id=run.id)
+        self._due.set()
+        return True
+
+    async def _enrol(self, run: AnyRow, zone: ZoneInfo) -> None:
+        """As of the time at which it was to be asked. Raises `LeaseLostError`."""
+        occasion = str(run.run_time.astimezone(zone).year) if run.repeat == Automation.YEARLY else ""
+        due_time = run.run_time + timedelta(minutes=run.delay_minutes)
+        audience = automations.audience(run.conditions)
+        pages = self._audiences.pages(run.merchant_id, audience, (), PAGE_SIZE, at_time=run.run_time)
+        try:
+            async with aclosing(pages):
+                async for page in pages:
+                    contact_ids = [str(UUID(bytes=member.contact_id)) for member in page.members]
+                    async with CampaignStore.open_pipeline(self._database) as store:
+                        await store.keep_run(run, LEASE_SECONDS)
+                        await store.enrol_page(run, contact_ids, occasion, due_time)
+        except grpc.aio.AioRpcError as error:
+            # Its list is gone, say: that will be no better a minute later.
+            if error.code() not in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
+                raise
+            log.warning("day without an audience", automation_id=run.id, error=error.details())
+
+
+def _ids(packed: bytes) -> list[str]:
+    return [str(UUID(bytes=packed[at : at + ID_BYTES])) for at in range(0, len(packed), ID_BYTES)]
