@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := .:gen
 
-.PHONY: run test dashboards crash mutants bench bench-compare check lint types protos protos-check release-contract format lock clean
+.PHONY: run test dashboards crash mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
 
 run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local
@@ -26,6 +26,9 @@ bench: $(VENV)/ready ## what it can do, beside the machine's own limits; ONLY="r
 
 bench-compare: $(VENV)/ready ## two runs side by side: A=…json B=…json
 	$(BIN)/python -m bench --compare $(A) $(B)
+
+bench-publish: $(VENV)/ready ## a run's table and pictures into docs/performance.md: RUN=…json
+	$(BIN)/python -m bench --publish $(RUN)
 
 check: lint types test ## what CI runs
 

@@ -1,4 +1,5 @@
-"""`make bench`: all measurements, or the named ones; `make bench-compare A=… B=…` holds two runs side by side."""
+"""`make bench`: all measurements, or the named ones; `make bench-compare A=… B=…` holds two runs side by side,
+`make bench-publish RUN=…` puts one into docs/performance.md."""
 
 import argparse
 import os
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import book, campaign, figures, reports, rest, singles
+from bench import book, campaign, figures, publish, reports, rest, singles
 from bench.arena import Arena
 from bench.figures import Figure
 
@@ -27,8 +28,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=100_000, help="of the largest campaign, and of the import")
     parser.add_argument("--out", type=Path, default=Path(".data/bench") / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"))
+    parser.add_argument("--publish", type=Path, metavar="RUN")
     arguments = parser.parse_args()
     console = Console(highlight=False)
+    if arguments.publish:
+        publish.publish(arguments.publish)
+        return
     if arguments.compare:
         before, after = (figures.load(path) for path in arguments.compare)
         console.print(figures.comparison(before, after))

@@ -58,12 +58,12 @@ def _send(shop: Shop, size: int) -> tuple[str, float, float]:
 
 
 def _counters(arena: Arena) -> dict[str, int]:
-    """Of the whole cluster: transactions that committed, and bytes of WAL."""
+    """Of the whole cluster: transactions that committed, and bytes of WAL; and what the broker wrote."""
     with psycopg.connect(arena.mesh.databases["sender"].owner_url.replace("+psycopg", "")) as connection:
         wal = "pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
         found = connection.execute(f"SELECT sum(xact_commit)::bigint, {wal} FROM pg_stat_database".encode()).fetchone()
     assert found
-    return {"transactions": found[0], "WAL": found[1]}
+    return {"transactions": found[0], "WAL": found[1], "JetStream": processes.written_bytes(arena.mesh, "nats")}
 
 
 def _costs(arena: Arena, size: int, before: Mapping[str, int], cpu: Mapping[str, float]) -> Iterator[Figure]:
@@ -72,7 +72,8 @@ def _costs(arena: Arena, size: int, before: Mapping[str, int], cpu: Mapping[str,
     # Below that, what runs by the clock outweighs what runs by the recipient.
     aim = 0.01 if size >= 100_000 else None
     yield Figure(f"{name}: transactions", transactions, "a recipient", aim, more_is_better=False)
-    yield Figure(f"{name}: WAL", (after["WAL"] - before["WAL"]) / size, "bytes a recipient")
+    for stored in ("WAL", "JetStream"):
+        yield Figure(f"{name}: {stored}", (after[stored] - before[stored]) / size, "bytes a recipient")
     for process, seconds in processes.cpu_seconds(arena.mesh).items():
         yield Figure(f"{name}: CPU of {process}", (seconds - cpu[process]) * 1000 / thousands, "ms a thousand")
 

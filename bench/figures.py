@@ -30,7 +30,7 @@ class Figure:
 
 def line(figure: Figure) -> str:
     ratio = "" if figure.ratio is None else f"  ({figure.ratio:.3f} of {figure.limit})"
-    return f"[{_style(figure)}]●[/] {figure.name}: {_number(figure.value)} {figure.unit}{ratio}"
+    return f"[{_style(figure)}]●[/] {figure.name}: {number(figure.value)} {figure.unit}{ratio}"
 
 
 def table(figures: Sequence[Figure], title: str) -> Table:
@@ -42,8 +42,8 @@ def table(figures: Sequence[Figure], title: str) -> Table:
     for figure in figures:
         shown.add_row(
             figure.name,
-            f"[{_style(figure)}]{_number(figure.value)}[/] {figure.unit}",
-            _aim(figure),
+            f"[{_style(figure)}]{number(figure.value)}[/] {figure.unit}",
+            aim(figure),
             "" if figure.ratio is None else f"{figure.ratio:.3f}",
             figure.limit,
         )
@@ -59,6 +59,16 @@ def load(path: Path) -> list[Figure]:
     return [Figure(**each) for each in json.loads(path.read_text())]
 
 
+def processes_of(figures: Sequence[Figure]) -> dict[str, float]:
+    """CPU in milliseconds of a thousand recipients of the largest campaign of the run, by process."""
+    found: dict[str, float] = {}
+    for figure in figures:
+        before, is_cost, process = figure.name.partition(": CPU of ")
+        if is_cost and before.startswith("cost of "):
+            found[process] = figure.value
+    return found
+
+
 def comparison(before: Sequence[Figure], after: Sequence[Figure]) -> Table:
     """Those that stand in both. Ratios are compared where both have one: the machine may have changed meanwhile."""
     shown = Table(title="before → after", title_justify="left")
@@ -72,8 +82,8 @@ def comparison(before: Sequence[Figure], after: Sequence[Figure]) -> Table:
             continue
         shown.add_row(
             f"{figure.name}, {figure.unit}",
-            _number(old.value),
-            _number(figure.value),
+            number(old.value),
+            number(figure.value),
             _change(old.value, figure.value),
             _change(old.ratio, figure.ratio) if old.ratio and figure.ratio else "",
         )
@@ -84,13 +94,13 @@ def _style(figure: Figure) -> str:
     return "default" if figure.aim is None else "green" if figure.holds else "red"
 
 
-def _aim(figure: Figure) -> str:
+def aim(figure: Figure) -> str:
     if figure.aim is None:
         return ""
-    return f"{'≥' if figure.more_is_better else '≤'} {_number(figure.aim)}"
+    return f"{'≥' if figure.more_is_better else '≤'} {number(figure.aim)}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
 
 

@@ -29,6 +29,12 @@ def peaks_mb(mesh: Mesh) -> dict[str, float]:
     return found
 
 
+def written_bytes(mesh: Mesh, name: str) -> int:
+    """What one child has given to the disk: of the broker, what JetStream keeps."""
+    found = Path(f"/proc/{mesh.children[name].pid}/io").read_text()
+    return int(found.split("\nwrite_bytes:")[1].split()[0])
+
+
 def _family(pid: int, parents: Mapping[int, int]) -> list[int]:
     return [pid, *(child for child, parent in parents.items() if parent == pid)]
 

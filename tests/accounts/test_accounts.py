@@ -135,8 +135,8 @@ async def test_a_password_is_its_letters_however_they_are_composed(shop: Client)
     assert await shop.login(unicodedata.normalize("NFD", PASSWORD))
 
 
-async def test_an_email_registers_once_of_twenty_at_once(shop: Client, mesh: Any):
-    emails = [shop.email.upper() if number % 2 else shop.email for number in range(20)]
+async def test_an_email_registers_once_of_nine_at_once(shop: Client, mesh: Any):
+    emails = [shop.email.upper() if number % 2 else shop.email for number in range(9)]
     calls = [Client(mesh).register(email=email) for email in emails]
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(answer, pb.Session) for answer in answers) == 1
