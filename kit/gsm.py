@@ -79,11 +79,27 @@ def to_gsm(text: str) -> str:
     return "".join([*parts, _folded(text[end:])])
 
 
+class _Folds(dict[int, str]):
+    """What becomes of each character; looked up once, since a campaign folds the same few by the million."""
+
+    def __missing__(self, code: int) -> str:
+        folded = _fold(chr(code))
+        # There are no more characters than that which people write.
+        if len(self) < 10_000:
+            self[code] = folded
+        return folded
+
+
+_FOLDS = _Folds()
+
+
 def _folded(text: str) -> str:
-    return "".join(character if _IS_GSM(character) else _fold(character) for character in text)
+    return text.translate(_FOLDS)
 
 
 def _fold(character: str) -> str:
+    if _IS_GSM(character):
+        return character
     swapped = character.translate(_SWAPS)
     if _IS_GSM(swapped):
         return swapped

@@ -94,7 +94,8 @@ class AutomationTexts:
         values |= {"company": merchant.company, "time_zone": merchant.time_zone}
         async with CampaignStore.open_pipeline(self._database) as store:
             begun = await store.begin_small(values)
-            batch = batching.frozen(begun, await store.next_batch_id(), text, members, self._codes)
+            (batch_id,) = await store.next_batch_ids(1)
+            batch = batching.frozen(begun, batch_id, text, members, self._codes)
             await store.freeze_small(begun, batch, len(members))
             sent = [str(uuid.UUID(bytes=member.contact_id)) for member in members]
             await store.settle_enrolments(taken, lease_id, CONDITIONS, sent, begun.id)

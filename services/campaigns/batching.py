@@ -18,12 +18,12 @@ def frozen(row: AnyRow, batch_id: int, text: Text, members: Sequence[AudienceMem
     """Those of the members whose text can be sent, in their order, under the campaign of the row."""
     first_id = first_message_id(batch_id)
     drawn = codes.of_range(first_id, len(members))
-    recipients = pricing.recipients(text, members, drawn)
+    recipients = pricing.recipients(text, members, drawn, row.on_long_text)
     if len(recipients) < len(members):
         # Some texts are too long. Those that stay are rendered anew, since a code belongs to a place in the batch.
         kept = {recipient.phone for recipient in recipients}
         staying = [member for member in members if member.phone in kept]
-        recipients = pricing.recipients(text, staying, drawn[: len(staying)])
+        recipients = pricing.recipients(text, staying, drawn[: len(staying)], row.on_long_text)
     return SendBatch(
         batch_id=batch_id,
         campaign_id=row.id,

@@ -11,6 +11,10 @@ class TemplateInvalid(InvalidArgument):
     """A field of the template is wrong."""
 
 
+class TemplateReadOnly(FailedPrecondition):
+    """The template is one of ours: nobody changes it."""
+
+
 class TextInvalid(InvalidArgument):
     """The text can't be rendered."""
 
@@ -21,6 +25,10 @@ class CampaignNotFound(NotFound):
 
 class CampaignInvalid(InvalidArgument):
     """A field of the campaign is wrong."""
+
+
+class ScheduleInvalid(InvalidArgument):
+    """The schedule is wrong."""
 
 
 class WrongState(FailedPrecondition):

@@ -7,7 +7,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import grpc
 import structlog
@@ -23,9 +23,10 @@ from kit import crash, errors
 from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
-from services.campaigns import batching
+from services.campaigns import batching, waves
 from services.campaigns.codes import Codes
 from services.campaigns.errors import TextInvalid
+from services.campaigns.pricing import START_MISSED, TOO_LONG
 from services.campaigns.rendering import Text, campaign_text
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.audiences import LEASE_SECONDS, LeaseLostError
@@ -94,9 +95,17 @@ class Preparer:
     """
 
     def __init__(
-        self, database: Database, audiences: Audiences, wallet: Peer, codes: Codes, batch_size: int, due: asyncio.Event
+        self,
+        database: Database,
+        audiences: Audiences,
+        wallet: Peer,
+        codes: Codes,
+        batch_size: int,
+        late_seconds_max: float,
+        due: asyncio.Event,
     ) -> None:
         self._database, self._audiences, self._codes, self._batch_size = database, audiences, codes, batch_size
+        self._late_max = timedelta(seconds=late_seconds_max)
         self._wallet, self._wallet_stub = wallet, WalletServiceStub(wallet.channel)
         #: Set when batches became due.
         self._due = due
@@ -138,8 +147,9 @@ class Preparer:
     async def _freeze(self, row: AnyRow) -> AnyRow:
         text = campaign_text(row, row.link_base_url)
         # As the book was asked when the campaign was started: a run that resumes meets the same people.
+        fields = waves.fields(row, text)
         pages = self._audiences.pages(
-            row.merchant_id, row.audience, text.fields, self._batch_size, row.after_phone, row.start_time
+            row.merchant_id, row.audience, fields, self._batch_size, row.after_phone, row.start_time
         )
         async with aclosing(pages):
             async for page in pages:
@@ -149,17 +159,26 @@ class Preparer:
             return await store.freeze(row)
 
     async def _store(self, row: AnyRow, text: Text, members: Sequence[contacts.AudienceMember]) -> None:
-        """One batch of these members, or several where one would be more than the broker carries."""
+        """A batch for each time at which these members are due, or several where one would be more than the broker
+        carries.
+        """
+        due = waves.of(row, members, self._late_max)
         async with CampaignStore.open_pipeline(self._database) as store:
-            batch_id = await store.next_batch_id()
-        batch = batching.frozen(row, batch_id, text, members, self._codes)
-        if batch.ByteSize() > BATCH_BYTES_MAX and len(members) > 1:
+            ids = await store.next_batch_ids(len(due))
+        batches = {
+            due_time: batching.frozen(row, batch_id, text, wave, self._codes)
+            for batch_id, (due_time, wave) in zip(ids, due.items(), strict=True)
+        }
+        if len(members) > 1 and any(batch.ByteSize() > BATCH_BYTES_MAX for batch in batches.values()):
             half = len(members) // 2
             await self._store(row, text, members[:half])
             await self._store(row, text, members[half:])
             return
+        timely = sum(map(len, due.values()))
+        too_long = timely - sum(len(batch.recipients) for batch in batches.values())
+        skipped = {TOO_LONG: too_long, START_MISSED: len(members) - timely}
         async with CampaignStore.open_pipeline(self._database) as store:
-            await store.add_batch(row, batch, after_phone=members[-1].phone, members=len(members))
+            await store.add_batches(row, batches, members[-1].phone, skipped)
         PREPARED.inc(len(members))
 
     async def _hold(self, row: AnyRow) -> None:

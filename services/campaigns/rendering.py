@@ -167,10 +167,18 @@ def _check(name: str, field: str) -> None:
     known = [*FIELDS, *LINK_PATHS]
     if name in known or ATTRIBUTE.fullmatch(name):
         return
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     raise TextInvalid(
-        field=field, merge_field=name, known=",".join([*known, "attributes.<name>"]), suggestion="".join(close)
+        field=field, merge_field=name, known=",".join([*known, "attributes.<name>"]), suggestion=_meant(name, known)
     )
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """The field that may have been meant by an unknown one: one that is written much alike, or else an attribute."""
+    plain = re.sub(r"[\s\-]+", "_", name).lower()
+    if close := difflib.get_close_matches(plain, known, n=1, cutoff=0.6):
+        return close[0]
+    attribute = "attributes." + re.sub(r"^attributes?[._]?", "", name)
+    return attribute if ATTRIBUTE.fullmatch(attribute) else ""
 
 
 def sample_values(text: str, compiled: Text, values: Mapping[str, str]) -> list[str]:

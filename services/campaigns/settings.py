@@ -15,6 +15,8 @@ class Settings(ServiceSettings):
     public_base_url: str
     #: Recipients a batch, and so a bulk call at the provider.
     batch_size: int = Field(default=5000, gt=0, le=10_000)
+    #: A start that was missed by more than this is not made up for.
+    start_late_seconds_max: float = Field(default=3600, gt=0)
     #: Batches of one campaign that may be with the senders at a time.
     batches_ahead: int = Field(default=4, gt=0)
     #: A batch that is not done so long after it was published is published again.

@@ -1,7 +1,10 @@
 """The states of a campaign, and which verb may move it out of which.
 
-draft → preparing → sending → completed
-          ↕ paused ↕             failed (from preparing)   cancelled (from preparing, sending, paused)
+draft ↔ scheduled → preparing → sending → completed
+                        ↕ paused ↕
+
+A draft may be sent at once as well. Failed: from scheduled and preparing; cancelled: from preparing, sending, paused. A
+recurring campaign goes from scheduled to completed: its occurrences are campaigns of their own.
 """
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
@@ -15,6 +18,8 @@ ALLOWED: dict[str, frozenset[State.ValueType]] = {
     "edit": frozenset({Campaign.DRAFT}),
     "delete": frozenset({Campaign.DRAFT}),
     "send": frozenset({Campaign.DRAFT}),
+    "schedule": frozenset({Campaign.DRAFT}),
+    "unschedule": frozenset({Campaign.SCHEDULED}),
     "pause": frozenset({Campaign.PREPARING, Campaign.SENDING}),
     "resume": frozenset({Campaign.PAUSED}),
     "cancel": frozenset({Campaign.PREPARING, Campaign.SENDING, Campaign.PAUSED}),

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from astronote.campaigns.v1.automations_pb2 import Automation, Trigger
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.campaigns.v1.offers_pb2 import OfferTerms
+from astronote.campaigns.v1.schedules_pb2 import Schedule
 from astronote.contacts.v1.audience_pb2 import Audience, Rule
 from astronote.sender.v1.events_pb2 import CampaignTally
 from kit.rows import EnumName, MessageJson
@@ -53,6 +54,23 @@ templates = Table(
     Index("templates_merchant_id_id_idx", "merchant_id", "id"),
 )
 
+# The texts that a template had before the one it has.
+template_versions = Table(
+    "template_versions",
+    metadata,
+    Column(
+        "template_id",
+        Uuid(as_uuid=False),
+        ForeignKey("templates.id", name="template_versions_template_id_fkey", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("text", Text, nullable=False),
+    # When the template was last changed, while it had this text.
+    Column("update_time", DateTime(timezone=True), nullable=False),
+)
+
 campaigns = Table(
     "campaigns",
     metadata,
@@ -68,6 +86,14 @@ campaigns = Table(
     Column("offer_link", Boolean, nullable=False, server_default=text("false")),
     Column("offer", MessageJson(OfferTerms)),
     Column("track_links", Boolean, nullable=False, server_default=text("false")),
+    Column("on_long_text", EnumName(Campaign.OnLongText), nullable=False, server_default="ALLOW"),
+    Column("template_version", Integer, nullable=False, server_default="0"),
+    Column("schedule", MessageJson(Schedule)),
+    # When the work on the next start begins, and the start that it is for (see schedules.py): the same, but where each
+    # recipient has a clock of his own.
+    Column("due_time", DateTime(timezone=True)),
+    Column("occurrence_time", DateTime(timezone=True)),
+    Column("missed_time", DateTime(timezone=True)),
     Column("state", EnumName(Campaign.State), nullable=False, server_default="DRAFT"),
     Column("failure", Text, nullable=False, server_default=""),
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
@@ -104,8 +130,17 @@ campaigns = Table(
     Column("archive_time", DateTime(timezone=True)),
     UniqueConstraint("number", name="campaigns_number_key"),
     CheckConstraint("credits_held >= 0 AND price >= 0 AND targeted >= 0", name="campaigns_amounts_check"),
+    # Each occurrence of a recurring campaign is made once, whoever makes it.
+    Index(
+        "campaigns_occurrence_idx",
+        "parent_id",
+        "occurrence_time",
+        unique=True,
+        postgresql_where=text("parent_id <> '' AND occurrence_time IS NOT NULL"),
+    ),
     Index("campaigns_merchant_id_kind_number_idx", "merchant_id", "kind", "number"),
     Index("campaigns_parent_idx", "merchant_id", "parent_id", "number", postgresql_where=text("parent_id <> ''")),
+    Index("campaigns_due_time_idx", "due_time", postgresql_where=text("state = 'SCHEDULED'")),
     Index("campaigns_state_idx", "state", postgresql_where=text("NOT final")),
     Index("campaigns_named_idx", "finish_time", postgresql_where=text("final AND NOT nameless")),
 )

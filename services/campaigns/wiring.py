@@ -29,6 +29,7 @@ from services.campaigns.forgetting import ReaderRetention
 from services.campaigns.history import Historian
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences, Preparer
+from services.campaigns.scheduling import Scheduler
 from services.campaigns.servicers.automations import Automations
 from services.campaigns.servicers.batches import Batches
 from services.campaigns.servicers.campaigns import Campaigns
@@ -38,6 +39,7 @@ from services.campaigns.servicers.privacy import Privacy
 from services.campaigns.servicers.results import Results
 from services.campaigns.servicers.templates import Templates
 from services.campaigns.settings import Settings
+from services.campaigns.starting import Starter
 
 # A million is prepared beside ten, not before.
 PREPARERS = 2
@@ -50,16 +52,18 @@ def parts(app: App[Settings]) -> Parts:
     codes = Codes(urlsafe_b64decode(settings.link_key.get_secret_value() + "="))
     started, due, ended, triggered = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     base_url, size = settings.public_base_url, settings.batch_size
-    preparer = Preparer(database, audiences, wallet, codes, size, due)
+    starter = Starter(merchants, audiences, wallet, base_url)
+    scheduler = Scheduler(database, starter, settings.start_late_seconds_max, started)
+    preparer = Preparer(database, audiences, wallet, codes, size, settings.start_late_seconds_max, due)
     dispatcher = Dispatcher(database, app.bus, settings.batches_ahead, settings.republish_after_seconds)
     inquirer = Inquirer(database, sender, settings.silence_seconds, due)
     links = Links(database, contacts, codes)
     consumers, events = Consumers(database, due, ended), Events(database, triggered)
     texts = AutomationTexts(database, merchants, audiences, wallet, codes, base_url, started)
-    campaigns = Campaigns(database, merchants, audiences, wallet, codes, base_url, size, started, due)
+    campaigns = Campaigns(database, merchants, audiences, starter, codes, base_url, size, started, due)
     return Parts(
         servicers={
-            rpc.add_TemplatesServiceServicer_to_server: Templates(database, base_url),
+            rpc.add_TemplatesServiceServicer_to_server: Templates(database, merchants, base_url),
             rpc.add_CampaignsServiceServicer_to_server: campaigns,
             rpc.add_BatchesServiceServicer_to_server: Batches(database),
             rpc.add_LinksServiceServicer_to_server: links,
@@ -78,6 +82,7 @@ def parts(app: App[Settings]) -> Parts:
             Consumer(OfferRedeemed, events.on_offer_redeemed),
         ],
         jobs=[
+            Job("schedule", scheduler.step, 1.0),
             *(Job(f"prepare {number}", preparer.step, 1.0, started) for number in range(PREPARERS)),
             Job("hold", preparer.hold_step, 1.0, started),
             Job("dispatch", dispatcher.step, 1.0, due),

@@ -1,4 +1,4 @@
-"""Prices and books, without a database."""
+"""Books, without a database."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from astronote.campaigns.v1 import campaigns_pb2 as pb
-from astronote.contacts.v1.contacts_pb2 import AudienceMember
 from astronote.sender.v1.events_pb2 import CampaignTally
-from services.campaigns import books, pricing
+from services.campaigns import books
 from services.campaigns.errors import EventIdInvalid
-from services.campaigns.rendering import compile_text
 
 
 def row(**values: Any) -> Any:
@@ -33,26 +31,6 @@ def test_a_final_report_releases_all_that_was_not_captured() -> None:
     report = books.report(row(tally=tally, final=True), {"views": 3, "viewers": 2})
     assert report.credits == pb.Credits(held=20, captured=18, released=2)
     assert (report.views, report.viewers, report.redemptions) == (3, 2, 0)
-
-
-def test_a_quote_counts_each_text() -> None:
-    text = compile_text("Γεια {{first_name}} {{unsubscribe_link}}", "http://x.gr")
-    members = [
-        AudienceMember(phone="+306900000001", values=["Μαρία", "el"]),
-        AudienceMember(phone="+3906123456", values=["α" * 70, ""]),
-        AudienceMember(phone="+12025550123", values=["", ""]),
-    ]
-    estimate = pricing.Estimate()
-    members.append(AudienceMember(phone="+306900000002", values=["α" * 700, ""]))
-    page = pricing.recipients(text, members, ["00000000000"] * 4)
-    assert [recipient.language for recipient in page] == ["el", "", ""]
-    estimate.add(page, 4)
-    quote = estimate.quote(balance=3)
-    assert (quote.recipients, quote.credits, quote.affordable) == (3, 4, False)
-    assert dict(quote.skipped) == {"text_too_long": 1}
-    assert dict(quote.segments_histogram) == {1: 2, 2: 1}
-    assert [(each.calling_code, each.credits) for each in quote.by_country] == [("+30", 1), ("+39", 2), ("+1", 1)]
-    assert quote.sample[0].rendering.text == "Γεια Μαρία http://x.gr/u/00000000000"
 
 
 def test_a_watch_that_broke_off_goes_on_at_its_rate_with_what_has_changed() -> None:

@@ -11,16 +11,18 @@ from astronote.campaigns.v1.reports_pb2 import Moment
 from kit import caller, pages, rows
 from kit.interceptors import Context
 from kit.rows import AnyRow
-from services.campaigns import books, history, offers, pricing, states
-from services.campaigns.codes import PLACEHOLDER
+from services.campaigns import books, history, offers, pricing, schedules, states
 from services.campaigns.errors import CampaignInvalid, TextInvalid
 from services.campaigns.merchants import SENDER_NAME
 from services.campaigns.rendering import campaign_text, compile_text, places_offer
 from services.campaigns.servicers.trials import Trials
 from services.campaigns.store import CampaignStore
-from services.campaigns.store.campaigns import shown
+from services.campaigns.store.campaigns import TEXT, shown
 
-WRITABLE = frozenset({"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links"})
+WRITABLE = frozenset(
+    {"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links", "on_long_text"}
+    | {"schedule"}
+)
 NAME_CHARACTERS_MAX = 100
 LOOK_SECONDS = 0.5
 MOMENTS_MAX = 500
@@ -61,7 +63,7 @@ class Campaigns(Trials):
                 states.check(row.state, "edit")
             await _take_text(store, campaign)
             # A text of its own is no template's, and a template brings its text.
-            whose = ["template_id", "text"] if {"template_id", "text"} & set(paths) else []
+            whose = TEXT if set(TEXT) & set(paths) else []
             row = await store.edit_campaign(campaign, [*{*paths, *whose}])
             _check_links(row)
             return shown(row)
@@ -99,15 +101,10 @@ class Campaigns(Trials):
             row = await store.campaign(request.id)
         merchant = await self._merchants.get(merchant_id)
         base_url = merchant.public_base_url or self._public_base_url
-        text, estimate = (
-            campaign_text(row, base_url),
-            pricing.Estimate(),
-        )
+        text, estimate = campaign_text(row, base_url), pricing.Estimate()
         async for page in self._audiences.pages(merchant_id, row.audience, text.fields, self._page_size):
-            # As long as every other code: what a quote counts is what is sent.
-            codes = [PLACEHOLDER] * len(page.members)
-            estimate.add(pricing.recipients(text, page.members, codes), len(page.members))
-        return estimate.quote(await self._balance(merchant_id))
+            await asyncio.to_thread(estimate.add, text, page.members, row.on_long_text)
+        return estimate.quote(await self._starter.balance(merchant_id), opted_out=0)
 
     async def GetReport(self, request: pb.GetReportRequest, context: Context) -> pb.Report:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
@@ -143,6 +140,12 @@ def _check(campaign: pb.Campaign, paths: list[str]) -> None:
         raise CampaignInvalid(field="campaign.sender_name", rule="3 to 11 letters and digits, or E.164")
     if "offer" in paths:
         offers.check(campaign.offer)
+    if "on_long_text" in paths:
+        campaign.on_long_text = campaign.on_long_text or pb.Campaign.ALLOW
+        if campaign.on_long_text not in pb.Campaign.OnLongText.values():
+            raise CampaignInvalid(field="campaign.on_long_text", rule=",".join(pb.Campaign.OnLongText.keys()[1:]))
+    if "schedule" in paths and campaign.HasField("schedule"):
+        schedules.check(campaign.schedule, "campaign.schedule")
 
 
 def _check_links(campaign: pb.Campaign | AnyRow) -> None:
@@ -155,4 +158,5 @@ def _check_links(campaign: pb.Campaign | AnyRow) -> None:
 async def _take_text(store: CampaignStore, campaign: pb.Campaign) -> None:
     """Refuses `TemplateNotFound`."""
     if campaign.template_id:
-        campaign.text = (await store.template(campaign.template_id)).text
+        template = await store.template(campaign.template_id)
+        campaign.text, campaign.template_version = template.text, template.version

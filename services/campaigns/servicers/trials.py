@@ -17,6 +17,7 @@ from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import shown
 
 PHONES_MAX = 5
+COPIED = ("name", "text", "audience", "offer_link", "offer", "track_links", "on_long_text")
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -34,16 +35,15 @@ class Trials(Verbs):
         base_url = merchant.public_base_url or self._public_base_url
         text = campaign_text(row, base_url)
         members = await self._members(merchant_id, phones, row.text, text)
-        values = {
-            name: getattr(row, name) for name in ("name", "text", "audience", "offer_link", "offer", "track_links")
-        }
+        values = {name: getattr(row, name) for name in COPIED}
         values |= {"kind": pb.Campaign.TEST, "parent_id": row.id, "sender_name": sender_name}
         values |= {"link_base_url": base_url, "company": merchant.company, "time_zone": merchant.time_zone}
         async with CampaignStore.open(self._database, merchant_id) as store:
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
             begun = await store.begin_small(values)
-            batch = batching.frozen(begun, await store.next_batch_id(), text, members, self._codes)
+            (batch_id,) = await store.next_batch_ids(1)
+            batch = batching.frozen(begun, batch_id, text, members, self._codes)
             answer = await store.answered(request, shown(await store.freeze_small(begun, batch, len(members))))
         self._started.set()
         return answer

@@ -5,22 +5,18 @@ from datetime import UTC, datetime
 
 from astronote.campaigns.v1 import campaigns_pb2 as pb
 from astronote.campaigns.v1 import campaigns_pb2_grpc as rpc
-from astronote.wallet.v1 import wallet_pb2 as wallet
-from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
+from astronote.campaigns.v1.schedules_pb2 import Schedule, ScheduleCampaignRequest, UnscheduleCampaignRequest
 from kit import caller
-from kit.channel import Peer
 from kit.interceptors import Context
 from kit.store import Database
-from services.campaigns import offers, states
+from services.campaigns import schedules, starting, states
 from services.campaigns.codes import Codes
-from services.campaigns.errors import InsufficientCredits, NoRecipients, SenderNameMissing, SubscriptionRequired
+from services.campaigns.errors import ScheduleInvalid
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences
-from services.campaigns.rendering import campaign_text
+from services.campaigns.starting import Starter
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import shown
-
-TIMEOUT_SECONDS = 5
 
 
 class Verbs(rpc.CampaignsServiceServicer):
@@ -29,7 +25,7 @@ class Verbs(rpc.CampaignsServiceServicer):
         database: Database,
         merchants: Merchants,
         audiences: Audiences,
-        wallet: Peer,
+        starter: Starter,
         codes: Codes,
         public_base_url: str,
         page_size: int,
@@ -37,8 +33,7 @@ class Verbs(rpc.CampaignsServiceServicer):
         due: asyncio.Event,
     ) -> None:
         self._database, self._merchants, self._audiences = database, merchants, audiences
-        self._wallet, self._wallet_stub = wallet, WalletServiceStub(wallet.channel)
-        self._codes = codes
+        self._starter, self._codes = starter, codes
         self._public_base_url, self._page_size = public_base_url, page_size
         self._started, self._due = started, due
 
@@ -49,24 +44,42 @@ class Verbs(rpc.CampaignsServiceServicer):
                 return answer
             row = await store.campaign(request.id)
             states.check(row.state, "send")
+        merchant = await self._starter.ready(merchant_id, row.audience)
+        async with CampaignStore.open(self._database, merchant_id) as store:
+            if answer := await store.replayed(request, pb.Campaign):
+                return answer
+            # As it stands now: it may have been edited a moment ago.
+            row = await store.campaign(request.id, lock=True)
+            states.check(row.state, "send")
+            row = await self._starter.start(store, row, merchant, datetime.now(UTC))
+            answer = await store.answered(request, shown(row))
+        self._started.set()
+        return answer
+
+    async def ScheduleCampaign(self, request: ScheduleCampaignRequest, context: Context) -> pb.Campaign:
+        merchant_id = caller.merchant_id()
+        async with CampaignStore.open(self._database, merchant_id) as store:
+            if answer := await store.recalled(request, pb.Campaign):
+                return answer
+            row = await store.campaign(request.id)
+            states.check(row.state, "schedule")
         merchant = await self._merchants.get(merchant_id)
-        await self._check_means(merchant_id, await self._audiences.count(merchant_id, row.audience))
+        schedule = _chosen(request, row.schedule, merchant.time_zone)
+        start = await asyncio.to_thread(schedules.first_start, schedule, datetime.now(UTC))
         async with CampaignStore.open(self._database, merchant_id) as store:
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
             row = await store.campaign(request.id, lock=True)
-            states.check(row.state, "send")
-            # As it stands now: it may have been edited a moment ago.
-            sender_name = row.sender_name or merchant.sender_name
-            if not sender_name:
-                raise SenderNameMissing(field="sender_name")
-            campaign_text(row, "")
-            offers.check_open(row.offer, datetime.now(UTC))
-            base_url = merchant.public_base_url or self._public_base_url
-            row = await store.start(request.id, sender_name, base_url, merchant.company, merchant.time_zone)
-            answer = await store.answered(request, shown(row))
-        self._started.set()
-        return answer
+            states.check(row.state, "schedule")
+            starting.check(row, merchant, start.due_time)
+            return await store.answered(request, shown(await store.schedule(request.id, schedule, start)))
+
+    async def UnscheduleCampaign(self, request: UnscheduleCampaignRequest, context: Context) -> pb.Campaign:
+        async with CampaignStore.open(self._database, caller.merchant_id()) as store:
+            if answer := await store.replayed(request, pb.Campaign):
+                return answer
+            states.check((await store.campaign(request.id, lock=True)).state, "unschedule")
+            return await store.answered(request, shown(await store.unschedule(request.id)))
 
     async def PauseCampaign(self, request: pb.PauseCampaignRequest, context: Context) -> pb.Campaign:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
@@ -95,23 +108,13 @@ class Verbs(rpc.CampaignsServiceServicer):
             states.check(row.state, "cancel")
             return await store.answered(request, shown(await store.cancel(row)))
 
-    async def _check_means(self, merchant_id: str, recipients: int) -> None:
-        """What can be said before the exact price is known."""
-        if not recipients:
-            raise NoRecipients(field="audience")
-        metadata = self._wallet.metadata(merchant_id)
-        entitlement = await self._wallet_stub.GetEntitlement(
-            wallet.GetEntitlementRequest(), metadata=metadata, timeout=TIMEOUT_SECONDS
-        )
-        if not entitlement.campaigns:
-            raise SubscriptionRequired
-        available = await self._balance(merchant_id)
-        if available < recipients:
-            raise InsufficientCredits(available=available, shortfall_min=recipients - available)
 
-    async def _balance(self, merchant_id: str) -> int:
-        metadata = self._wallet.metadata(merchant_id)
-        answer = await self._wallet_stub.GetWallet(
-            wallet.GetWalletRequest(), metadata=metadata, timeout=TIMEOUT_SECONDS
-        )
-        return answer.available
+def _chosen(request: ScheduleCampaignRequest, own: Schedule | None, time_zone: str) -> Schedule:
+    """With a time zone in any case. Refuses `ScheduleInvalid`."""
+    schedule = request.schedule if request.HasField("schedule") else own
+    if schedule is None:
+        raise ScheduleInvalid(field="schedule", rule="the campaign has none of its own")
+    schedules.check(schedule)
+    chosen = Schedule(time_zone=time_zone)
+    chosen.MergeFrom(schedule)
+    return chosen

@@ -3,18 +3,18 @@
 from services.campaigns.store.audiences import AudienceStatements
 from services.campaigns.store.automations import AutomationStatements
 from services.campaigns.store.batches import BatchStatements
-from services.campaigns.store.campaigns import CampaignStatements
 from services.campaigns.store.enrolments import EnrolmentStatements
 from services.campaigns.store.figures import FigureStatements
 from services.campaigns.store.history import HistoryStatements
 from services.campaigns.store.privacy import PrivacyStatements
 from services.campaigns.store.responses import ResponseStatements
+from services.campaigns.store.schedules import ScheduleStatements
 from services.campaigns.store.templates import TemplateStatements
 
 
 class CampaignStore(
     TemplateStatements,
-    CampaignStatements,
+    ScheduleStatements,
     AudienceStatements,
     BatchStatements,
     HistoryStatements,

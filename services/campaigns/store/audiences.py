@@ -1,5 +1,7 @@
 """Statements of the freezing of an audience, under a lease."""
 
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Text, cast, func, insert, select, text, update
@@ -39,41 +41,41 @@ class AudienceStatements(Store):
         row: AnyRow | None = (await self.connection.execute(taken.values(values).returning(campaigns))).one_or_none()
         return row
 
-    async def next_batch_id(self) -> int:
-        return int(await self.connection.scalar(text("SELECT nextval('batches_id_seq')")) or 0)
+    async def next_batch_ids(self, count: int) -> list[int]:
+        drawn = text("SELECT nextval('batches_id_seq') FROM generate_series(1, :count)")
+        return list((await self.connection.execute(drawn, {"count": count})).scalars())
 
-    async def add_batch(self, row: AnyRow, batch: SendBatch, after_phone: str, members: int) -> None:
-        """A batch of the frozen audience, and how far that is, in one transaction. Raises `LeaseLostError`.
-
-        Of so many `members` the batch has those whose text can be sent.
+    async def add_batches(
+        self, row: AnyRow, added: Mapping[datetime | None, SendBatch], after_phone: str, skipped: Mapping[str, int]
+    ) -> None:
+        """A page of the frozen audience, as batches by when they are due, and how far that is, in one transaction.
+        Whoever is in none of them is skipped, by reason. Raises `LeaseLostError`.
         """
-        credits = sum(recipient.credits for recipient in batch.recipients)
-        too_long = members - len(batch.recipients)
-        before = func.coalesce(campaigns.c.skipped[TOO_LONG].as_integer(), 0)
-        skipped = campaigns.c.skipped.op("||")(func.jsonb_build_object(TOO_LONG, before + too_long))
+        credits = {batch.batch_id: _credits(batch) for batch in added.values()}
+        recipients = sum(len(batch.recipients) for batch in added.values())
         await self._advance(
             row,
             after_phone=after_phone,
-            targeted=campaigns.c.targeted + members,
-            price=campaigns.c.price + credits,
-            destinations=_union(
-                campaigns.c.destinations, {each.phone[:DESTINATION_LENGTH] for each in batch.recipients}
-            ),
-            **({"skipped": skipped} if too_long else {}),
+            targeted=campaigns.c.targeted + recipients + sum(skipped.values()),
+            price=campaigns.c.price + sum(credits.values()),
+            destinations=_union(campaigns.c.destinations, _destinations(added.values())),
+            **({"skipped": _more_skipped(skipped)} if any(skipped.values()) else {}),
         )
-        if not batch.recipients:
-            return
-        values = {
-            "id": batch.batch_id,
-            "merchant_id": row.merchant_id,
-            "campaign_id": row.id,
-            "number": select(func.count()).where(batches.c.campaign_id == row.id).scalar_subquery(),
-            "payload": batch.SerializeToString(),
-            "recipient_count": len(batch.recipients),
-            "credits": credits,
-            "expedited": batch.expedited,
-        }
-        await self.connection.execute(insert(batches).values(values))
+        for due_time, batch in added.items():
+            if not batch.recipients:
+                continue
+            values = {
+                "id": batch.batch_id,
+                "merchant_id": row.merchant_id,
+                "campaign_id": row.id,
+                "number": select(func.count()).where(batches.c.campaign_id == row.id).scalar_subquery(),
+                "payload": batch.SerializeToString(),
+                "recipient_count": len(batch.recipients),
+                "credits": credits[batch.batch_id],
+                "expedited": batch.expedited,
+                "due_time": due_time,
+            }
+            await self.connection.execute(insert(batches).values(values))
 
     async def freeze(self, row: AnyRow) -> AnyRow:
         """The audience is whole. Raises `LeaseLostError`."""
@@ -87,7 +89,8 @@ class AudienceStatements(Store):
 
     async def freeze_small(self, row: AnyRow, batch: SendBatch, members: int) -> AnyRow:
         """This is all of it: it is to be paid for, by whoever is first."""
-        await self.add_batch(row, batch, after_phone="", members=members)
+        too_long = members - len(batch.recipients)
+        await self.add_batches(row, {None: batch}, after_phone="", skipped={TOO_LONG: too_long})
         return await self._advance(row, frozen=True, lease_expire_time=text("'epoch'"))
 
     async def begin_sending(self, row: AnyRow, credits: int) -> None:
@@ -120,4 +123,21 @@ class AudienceStatements(Store):
 def _union(column: Any, more: set[str]) -> Any:
     """The column's texts and these, each once, in their order: so the same audience always asks the wallet the same."""
     both = func.unnest(func.array_cat(column, cast(sorted(more), ARRAY(Text)))).label("each")
-    return func.array(select(both).distinct().order_by(both).scalar_subquery())
+    # Of this campaign alone: left to itself, the statement would read all there are.
+    return func.array(select(both).distinct().order_by(both).correlate(campaigns).scalar_subquery())
+
+
+def _destinations(batches: Iterable[SendBatch]) -> set[str]:
+    return {each.phone[:DESTINATION_LENGTH] for batch in batches for each in batch.recipients}
+
+
+def _credits(batch: SendBatch) -> int:
+    return sum(recipient.credits for recipient in batch.recipients)
+
+
+def _more_skipped(more: Mapping[str, int]) -> Any:
+    """What a campaign has skipped, by reason, with these added."""
+    counts = []
+    for reason, count in more.items():
+        counts += [reason, func.coalesce(campaigns.c.skipped[reason].as_integer(), 0) + count]
+    return campaigns.c.skipped.op("||")(func.jsonb_build_object(*counts))

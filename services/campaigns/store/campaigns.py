@@ -14,7 +14,8 @@ from services.campaigns.store.history import HistoryStatements
 from services.campaigns.tables import batches, campaigns, metadata
 
 SHOWN = rows.columns(Campaign, campaigns)
-EDITED = ["name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links"]
+TEXT = ["template_id", "template_version", "text"]
+EDITED = ["name", *TEXT, "audience", "sender_name", "offer_link", "offer", "track_links", "on_long_text", "schedule"]
 OPEN = batches.c.state.in_(["READY", "PUBLISHED", "TAKEN"])
 
 
@@ -65,6 +66,9 @@ class CampaignStatements(HistoryStatements):
             link_base_url=link_base_url,
             company=company,
             time_zone=time_zone,
+            failure="",
+            # Of whoever found that it was due.
+            lease_expire_time=text("'epoch'"),
         )
 
     async def resume(self, row: AnyRow) -> AnyRow:

@@ -6,6 +6,7 @@ What is said to whom: templates, campaigns, the frozen audience, and what became
 from astronote.campaigns.v1 import links_pb2 as _links_pb2
 from astronote.campaigns.v1 import offers_pb2 as _offers_pb2
 from astronote.campaigns.v1 import reports_pb2 as _reports_pb2
+from astronote.campaigns.v1 import schedules_pb2 as _schedules_pb2
 from astronote.contacts.v1 import audience_pb2 as _audience_pb2
 from collections import abc as _abc
 from google.api import httpbody_pb2 as _httpbody_pb2
@@ -49,6 +50,7 @@ class Template(_message.Message):
     language: _builtins.str
     """BCP 47, such as `el`."""
     category: _builtins.str
+    """Of ours: `cafe`, `restaurant`, `gym`, `sports_club`, `generic` or `hotels`."""
     system: _builtins.bool
     """One of ours; read-only."""
     version: _builtins.int
@@ -106,15 +108,19 @@ class GetTemplateRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
+    version: _builtins.int
+    """0: the one that stands now."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,18 +132,26 @@ class ListTemplatesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 500."""
     page_token: _builtins.str
+    category: _builtins.str
+    """Only those of this category, such as `cafe`."""
+    language: _builtins.str
+    """Only those in this language, such as `el`."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        category: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "language", b"language", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -310,19 +324,23 @@ class Rendering(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     ENCODING_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     encoding: Global___Rendering.Encoding.ValueType
     segments: _builtins.int
+    credits: _builtins.int
+    """What it costs to a destination of the default rate."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         encoding: Global___Rendering.Encoding.ValueType = ...,
         segments: _builtins.int = ...,
+        credits: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoding", b"encoding", "segments", b"segments", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits", "encoding", b"encoding", "segments", b"segments", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -394,6 +412,29 @@ class Campaign(_message.Message):
     AUTOMATION: Campaign.Kind.ValueType  # 3
     """An automation: the texts that fell due together."""
 
+    class _OnLongText:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OnLongTextEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Campaign._OnLongText.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ON_LONG_TEXT_UNSPECIFIED: Campaign._OnLongText.ValueType  # 0
+        ALLOW: Campaign._OnLongText.ValueType  # 1
+        """They go out as they are."""
+        GSM: Campaign._OnLongText.ValueType  # 2
+        """They go out in GSM-7, where that takes fewer segments: accents stripped, Greek in capitals."""
+        REFUSE: Campaign._OnLongText.ValueType  # 3
+        """They are skipped as `text_too_long`, and not paid for."""
+
+    class OnLongText(_OnLongText, metaclass=_OnLongTextEnumTypeWrapper): ...
+    ON_LONG_TEXT_UNSPECIFIED: Campaign.OnLongText.ValueType  # 0
+    ALLOW: Campaign.OnLongText.ValueType  # 1
+    """They go out as they are."""
+    GSM: Campaign.OnLongText.ValueType  # 2
+    """They go out in GSM-7, where that takes fewer segments: accents stripped, Greek in capitals."""
+    REFUSE: Campaign.OnLongText.ValueType  # 3
+    """They are skipped as `text_too_long`, and not paid for."""
+
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     TEMPLATE_ID_FIELD_NUMBER: _builtins.int
@@ -408,6 +449,11 @@ class Campaign(_message.Message):
     FINISH_TIME_FIELD_NUMBER: _builtins.int
     OFFER_LINK_FIELD_NUMBER: _builtins.int
     OFFER_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    ON_LONG_TEXT_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    MISSED_TIME_FIELD_NUMBER: _builtins.int
+    TEMPLATE_VERSION_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
     ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
@@ -428,9 +474,13 @@ class Campaign(_message.Message):
     """Gives each text a link to the reader's own offer: where `{{offer_link}}` stands, or else at the end, with the words
     "View offer" in the text's language.
     """
+    on_long_text: Global___Campaign.OnLongText.ValueType
+    """What becomes of texts that take more than one segment. Default `ALLOW`."""
+    template_version: _builtins.int
+    """The version of the template whose text it has."""
     kind: Global___Campaign.Kind.ValueType
     parent_id: _builtins.str
-    """The campaign that it is a test of, or the automation that sent it."""
+    """The campaign that it is a test or an occurrence of, or the automation that sent it."""
     track_links: _builtins.bool
     """Puts a short link of ours in the place of each link of the text that says `http` or `https`, at most 9, and counts
     who follows it. Such a link holds no merge field; a link in the value of one stays as it is.
@@ -448,6 +498,18 @@ class Campaign(_message.Message):
     @_builtins.property
     def offer(self) -> _offers_pb2.OfferTerms:
         """What the page behind that link says."""
+
+    @_builtins.property
+    def schedule(self) -> _schedules_pb2.Schedule:
+        """When `:schedule` has it start."""
+
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When a scheduled campaign starts next."""
+
+    @_builtins.property
+    def missed_time(self) -> _timestamp_pb2.Timestamp:
+        """The last start that was missed by more than an hour, and so was not made up for."""
 
     @_builtins.property
     def archive_time(self) -> _timestamp_pb2.Timestamp:
@@ -470,14 +532,19 @@ class Campaign(_message.Message):
         finish_time: _timestamp_pb2.Timestamp | None = ...,
         offer_link: _builtins.bool = ...,
         offer: _offers_pb2.OfferTerms | None = ...,
+        schedule: _schedules_pb2.Schedule | None = ...,
+        on_long_text: Global___Campaign.OnLongText.ValueType = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        missed_time: _timestamp_pb2.Timestamp | None = ...,
+        template_version: _builtins.int = ...,
         kind: Global___Campaign.Kind.ValueType = ...,
         parent_id: _builtins.str = ...,
         archive_time: _timestamp_pb2.Timestamp | None = ...,
         track_links: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "finish_time", b"finish_time", "offer", b"offer", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "finish_time", b"finish_time", "missed_time", b"missed_time", "offer", b"offer", "schedule", b"schedule", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "parent_id", b"parent_id", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "text", b"text", "track_links", b"track_links"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "missed_time", b"missed_time", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "on_long_text", b"on_long_text", "parent_id", b"parent_id", "schedule", b"schedule", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "template_version", b"template_version", "text", b"text", "track_links", b"track_links"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -786,10 +853,14 @@ class Quote(_message.Message):
     @_builtins.property
     def by_country(self) -> _containers.RepeatedCompositeFieldContainer[Global___CountryQuote]: ...
     @_builtins.property
-    def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Who would get no text, by reason: `text_too_long`, and `opted_out` for those whom the audience names and who may not
+        be texted.
+        """
+
     @_builtins.property
     def sample(self) -> _containers.RepeatedCompositeFieldContainer[Global___SampleText]:
-        """The texts of the first few recipients."""
+        """The dearest few texts."""
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from astronote.campaigns.v1 import campaigns_pb2 as astronote_dot_campaigns_dot_v1_dot_campaigns__pb2
+from astronote.campaigns.v1 import schedules_pb2 as astronote_dot_campaigns_dot_v1_dot_schedules__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
@@ -82,14 +83,15 @@ class TemplatesServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTemplate(self, request, context):
-        """Returns one template. Refuses `TEMPLATE_NOT_FOUND`.
+        """Returns one template, one of ours too, as it stands now or with the text of an earlier version. Refuses
+        `TEMPLATE_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTemplates(self, request, context):
-        """Lists templates in the order of their ids. Refuses `PAGE_TOKEN_INVALID`.
+        """Lists templates, the merchant's own and ours, in the order of their ids. Refuses `PAGE_TOKEN_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,14 +99,15 @@ class TemplatesServiceServicer:
 
     def UpdateTemplate(self, request, context):
         """Changes the fields that the mask names; a changed text is a new version. Campaigns that were made from it keep
-        the text that they have. Refuses what `CreateTemplate` refuses, and `TEMPLATE_NOT_FOUND`.
+        the text that they have. Refuses what `CreateTemplate` refuses, `TEMPLATE_NOT_FOUND`, and `TEMPLATE_READ_ONLY` for
+        one of ours.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTemplate(self, request, context):
-        """Removes a template. Refuses `TEMPLATE_NOT_FOUND`.
+        """Removes a template and its earlier versions. Refuses `TEMPLATE_NOT_FOUND`, `TEMPLATE_READ_ONLY`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -371,6 +374,16 @@ class CampaignsServiceStub:
                 request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.SendCampaignRequest.SerializeToString,
                 response_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
                 _registered_method=True)
+        self.ScheduleCampaign = channel.unary_unary(
+                '/astronote.campaigns.v1.CampaignsService/ScheduleCampaign',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_schedules__pb2.ScheduleCampaignRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+                _registered_method=True)
+        self.UnscheduleCampaign = channel.unary_unary(
+                '/astronote.campaigns.v1.CampaignsService/UnscheduleCampaign',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_schedules__pb2.UnscheduleCampaignRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+                _registered_method=True)
         self.PauseCampaign = channel.unary_unary(
                 '/astronote.campaigns.v1.CampaignsService/PauseCampaign',
                 request_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.PauseCampaignRequest.SerializeToString,
@@ -425,8 +438,8 @@ class CampaignsServiceServicer:
     def CreateCampaign(self, request, context):
         """Adds a draft. Its text is its own or its template's as it stands now.
 
-        Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`, and for the audience what
-        `CountAudience` refuses, with the node that is wrong.
+        Refuses `CAMPAIGN_INVALID` (with the field), `SCHEDULE_INVALID` (with the field), `TEXT_INVALID`,
+        `TEMPLATE_NOT_FOUND`, and for the audience what `CountAudience` refuses, with the node that is wrong.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -475,6 +488,27 @@ class CampaignsServiceServicer:
         Refuses `WRONG_STATE`, `NO_RECIPIENTS`, `SENDER_NAME_MISSING`, `SUBSCRIPTION_REQUIRED`, `OFFER_EXPIRED`, and
         `INSUFFICIENT_CREDITS` where even one segment a recipient is too dear; when the exact price turns out to be, the
         campaign ends `FAILED` with that reason, and nothing was sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScheduleCampaign(self, request, context):
+        """Has a draft start by itself, by its schedule or the one that is given here. Of one with a recurrence rule each
+        occurrence is a campaign of its own, with its `parent_id`; it stays `SCHEDULED` until the rule ends.
+
+        What `SendCampaign` refuses is looked at when it starts: it is `FAILED` then, with that reason. A start that is
+        missed by more than an hour is not made up for: the campaign is a draft again, with `missed_time`.
+
+        Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`, `SCHEDULE_INVALID` (with the field), `SENDER_NAME_MISSING`,
+        `OFFER_EXPIRED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnscheduleCampaign(self, request, context):
+        """Makes a scheduled campaign a draft again. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -586,6 +620,16 @@ def add_CampaignsServiceServicer_to_server(servicer, server):
             'SendCampaign': grpc.unary_unary_rpc_method_handler(
                     servicer.SendCampaign,
                     request_deserializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.SendCampaignRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.SerializeToString,
+            ),
+            'ScheduleCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScheduleCampaign,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_schedules__pb2.ScheduleCampaignRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.SerializeToString,
+            ),
+            'UnscheduleCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnscheduleCampaign,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_schedules__pb2.UnscheduleCampaignRequest.FromString,
                     response_serializer=astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.SerializeToString,
             ),
             'PauseCampaign': grpc.unary_unary_rpc_method_handler(
@@ -823,6 +867,60 @@ class CampaignsService:
             target,
             '/astronote.campaigns.v1.CampaignsService/SendCampaign',
             astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.SendCampaignRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScheduleCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.CampaignsService/ScheduleCampaign',
+            astronote_dot_campaigns_dot_v1_dot_schedules__pb2.ScheduleCampaignRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnscheduleCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.CampaignsService/UnscheduleCampaign',
+            astronote_dot_campaigns_dot_v1_dot_schedules__pb2.UnscheduleCampaignRequest.SerializeToString,
             astronote_dot_campaigns_dot_v1_dot_campaigns__pb2.Campaign.FromString,
             options,
             channel_credentials,

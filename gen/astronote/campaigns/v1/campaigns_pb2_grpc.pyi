@@ -4,6 +4,7 @@ isort:skip_file
 What is said to whom: templates, campaigns, the frozen audience, and what became of it."""
 
 from astronote.campaigns.v1 import campaigns_pb2 as _campaigns_pb2
+from astronote.campaigns.v1 import schedules_pb2 as _schedules_pb2
 from collections import abc as _abc
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
@@ -40,15 +41,18 @@ class TemplatesServiceStub:
     `TEMPLATE_INVALID` (with the field).
     """
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.GetTemplateRequest, _campaigns_pb2.Template]
-    """Returns one template. Refuses `TEMPLATE_NOT_FOUND`."""
+    """Returns one template, one of ours too, as it stands now or with the text of an earlier version. Refuses
+    `TEMPLATE_NOT_FOUND`.
+    """
     ListTemplates: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ListTemplatesRequest, _campaigns_pb2.ListTemplatesResponse]
-    """Lists templates in the order of their ids. Refuses `PAGE_TOKEN_INVALID`."""
+    """Lists templates, the merchant's own and ours, in the order of their ids. Refuses `PAGE_TOKEN_INVALID`."""
     UpdateTemplate: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.UpdateTemplateRequest, _campaigns_pb2.Template]
     """Changes the fields that the mask names; a changed text is a new version. Campaigns that were made from it keep
-    the text that they have. Refuses what `CreateTemplate` refuses, and `TEMPLATE_NOT_FOUND`.
+    the text that they have. Refuses what `CreateTemplate` refuses, `TEMPLATE_NOT_FOUND`, and `TEMPLATE_READ_ONLY` for
+    one of ours.
     """
     DeleteTemplate: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.DeleteTemplateRequest, _empty_pb2.Empty]
-    """Removes a template. Refuses `TEMPLATE_NOT_FOUND`."""
+    """Removes a template and its earlier versions. Refuses `TEMPLATE_NOT_FOUND`, `TEMPLATE_READ_ONLY`."""
     PreviewTemplate: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.PreviewTemplateRequest, _campaigns_pb2.PreviewTemplateResponse]
     """Renders a template with sample values and counts its segments, as it stands and in GSM-7 capitals.
     Refuses `TEMPLATE_NOT_FOUND`.
@@ -64,15 +68,18 @@ class TemplatesServiceAsyncStub(TemplatesServiceStub):
     `TEMPLATE_INVALID` (with the field).
     """
     GetTemplate: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.GetTemplateRequest, _campaigns_pb2.Template]  # type: ignore[assignment]
-    """Returns one template. Refuses `TEMPLATE_NOT_FOUND`."""
+    """Returns one template, one of ours too, as it stands now or with the text of an earlier version. Refuses
+    `TEMPLATE_NOT_FOUND`.
+    """
     ListTemplates: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ListTemplatesRequest, _campaigns_pb2.ListTemplatesResponse]  # type: ignore[assignment]
-    """Lists templates in the order of their ids. Refuses `PAGE_TOKEN_INVALID`."""
+    """Lists templates, the merchant's own and ours, in the order of their ids. Refuses `PAGE_TOKEN_INVALID`."""
     UpdateTemplate: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.UpdateTemplateRequest, _campaigns_pb2.Template]  # type: ignore[assignment]
     """Changes the fields that the mask names; a changed text is a new version. Campaigns that were made from it keep
-    the text that they have. Refuses what `CreateTemplate` refuses, and `TEMPLATE_NOT_FOUND`.
+    the text that they have. Refuses what `CreateTemplate` refuses, `TEMPLATE_NOT_FOUND`, and `TEMPLATE_READ_ONLY` for
+    one of ours.
     """
     DeleteTemplate: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.DeleteTemplateRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Removes a template. Refuses `TEMPLATE_NOT_FOUND`."""
+    """Removes a template and its earlier versions. Refuses `TEMPLATE_NOT_FOUND`, `TEMPLATE_READ_ONLY`."""
     PreviewTemplate: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.PreviewTemplateRequest, _campaigns_pb2.PreviewTemplateResponse]  # type: ignore[assignment]
     """Renders a template with sample values and counts its segments, as it stands and in GSM-7 capitals.
     Refuses `TEMPLATE_NOT_FOUND`.
@@ -97,7 +104,9 @@ class TemplatesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _campaigns_pb2.GetTemplateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_campaigns_pb2.Template, _abc.Awaitable[_campaigns_pb2.Template]]:
-        """Returns one template. Refuses `TEMPLATE_NOT_FOUND`."""
+        """Returns one template, one of ours too, as it stands now or with the text of an earlier version. Refuses
+        `TEMPLATE_NOT_FOUND`.
+        """
 
     @_abc_1.abstractmethod
     def ListTemplates(
@@ -105,7 +114,7 @@ class TemplatesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _campaigns_pb2.ListTemplatesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_campaigns_pb2.ListTemplatesResponse, _abc.Awaitable[_campaigns_pb2.ListTemplatesResponse]]:
-        """Lists templates in the order of their ids. Refuses `PAGE_TOKEN_INVALID`."""
+        """Lists templates, the merchant's own and ours, in the order of their ids. Refuses `PAGE_TOKEN_INVALID`."""
 
     @_abc_1.abstractmethod
     def UpdateTemplate(
@@ -114,7 +123,8 @@ class TemplatesServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_campaigns_pb2.Template, _abc.Awaitable[_campaigns_pb2.Template]]:
         """Changes the fields that the mask names; a changed text is a new version. Campaigns that were made from it keep
-        the text that they have. Refuses what `CreateTemplate` refuses, and `TEMPLATE_NOT_FOUND`.
+        the text that they have. Refuses what `CreateTemplate` refuses, `TEMPLATE_NOT_FOUND`, and `TEMPLATE_READ_ONLY` for
+        one of ours.
         """
 
     @_abc_1.abstractmethod
@@ -123,7 +133,7 @@ class TemplatesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _campaigns_pb2.DeleteTemplateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Removes a template. Refuses `TEMPLATE_NOT_FOUND`."""
+        """Removes a template and its earlier versions. Refuses `TEMPLATE_NOT_FOUND`, `TEMPLATE_READ_ONLY`."""
 
     @_abc_1.abstractmethod
     def PreviewTemplate(
@@ -147,8 +157,8 @@ class CampaignsServiceStub:
     CreateCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.CreateCampaignRequest, _campaigns_pb2.Campaign]
     """Adds a draft. Its text is its own or its template's as it stands now.
 
-    Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`, and for the audience what
-    `CountAudience` refuses, with the node that is wrong.
+    Refuses `CAMPAIGN_INVALID` (with the field), `SCHEDULE_INVALID` (with the field), `TEXT_INVALID`,
+    `TEMPLATE_NOT_FOUND`, and for the audience what `CountAudience` refuses, with the node that is wrong.
     """
     GetCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.GetCampaignRequest, _campaigns_pb2.Campaign]
     """Returns one campaign, with its counts. Refuses `CAMPAIGN_NOT_FOUND`."""
@@ -171,6 +181,18 @@ class CampaignsServiceStub:
     `INSUFFICIENT_CREDITS` where even one segment a recipient is too dear; when the exact price turns out to be, the
     campaign ends `FAILED` with that reason, and nothing was sent.
     """
+    ScheduleCampaign: _grpc.UnaryUnaryMultiCallable[_schedules_pb2.ScheduleCampaignRequest, _campaigns_pb2.Campaign]
+    """Has a draft start by itself, by its schedule or the one that is given here. Of one with a recurrence rule each
+    occurrence is a campaign of its own, with its `parent_id`; it stays `SCHEDULED` until the rule ends.
+
+    What `SendCampaign` refuses is looked at when it starts: it is `FAILED` then, with that reason. A start that is
+    missed by more than an hour is not made up for: the campaign is a draft again, with `missed_time`.
+
+    Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`, `SCHEDULE_INVALID` (with the field), `SENDER_NAME_MISSING`,
+    `OFFER_EXPIRED`.
+    """
+    UnscheduleCampaign: _grpc.UnaryUnaryMultiCallable[_schedules_pb2.UnscheduleCampaignRequest, _campaigns_pb2.Campaign]
+    """Makes a scheduled campaign a draft again. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`."""
     PauseCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.PauseCampaignRequest, _campaigns_pb2.Campaign]
     """Pauses. Once it has answered, only batches that a sender had begun still go out. Refuses `WRONG_STATE`."""
     ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ResumeCampaignRequest, _campaigns_pb2.Campaign]
@@ -209,8 +231,8 @@ class CampaignsServiceAsyncStub(CampaignsServiceStub):
     CreateCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.CreateCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Adds a draft. Its text is its own or its template's as it stands now.
 
-    Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`, and for the audience what
-    `CountAudience` refuses, with the node that is wrong.
+    Refuses `CAMPAIGN_INVALID` (with the field), `SCHEDULE_INVALID` (with the field), `TEXT_INVALID`,
+    `TEMPLATE_NOT_FOUND`, and for the audience what `CountAudience` refuses, with the node that is wrong.
     """
     GetCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.GetCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Returns one campaign, with its counts. Refuses `CAMPAIGN_NOT_FOUND`."""
@@ -233,6 +255,18 @@ class CampaignsServiceAsyncStub(CampaignsServiceStub):
     `INSUFFICIENT_CREDITS` where even one segment a recipient is too dear; when the exact price turns out to be, the
     campaign ends `FAILED` with that reason, and nothing was sent.
     """
+    ScheduleCampaign: _aio.UnaryUnaryMultiCallable[_schedules_pb2.ScheduleCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
+    """Has a draft start by itself, by its schedule or the one that is given here. Of one with a recurrence rule each
+    occurrence is a campaign of its own, with its `parent_id`; it stays `SCHEDULED` until the rule ends.
+
+    What `SendCampaign` refuses is looked at when it starts: it is `FAILED` then, with that reason. A start that is
+    missed by more than an hour is not made up for: the campaign is a draft again, with `missed_time`.
+
+    Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`, `SCHEDULE_INVALID` (with the field), `SENDER_NAME_MISSING`,
+    `OFFER_EXPIRED`.
+    """
+    UnscheduleCampaign: _aio.UnaryUnaryMultiCallable[_schedules_pb2.UnscheduleCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
+    """Makes a scheduled campaign a draft again. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`."""
     PauseCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.PauseCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Pauses. Once it has answered, only batches that a sender had begun still go out. Refuses `WRONG_STATE`."""
     ResumeCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ResumeCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
@@ -274,8 +308,8 @@ class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
         """Adds a draft. Its text is its own or its template's as it stands now.
 
-        Refuses `CAMPAIGN_INVALID` (with the field), `TEXT_INVALID`, `TEMPLATE_NOT_FOUND`, and for the audience what
-        `CountAudience` refuses, with the node that is wrong.
+        Refuses `CAMPAIGN_INVALID` (with the field), `SCHEDULE_INVALID` (with the field), `TEXT_INVALID`,
+        `TEMPLATE_NOT_FOUND`, and for the audience what `CountAudience` refuses, with the node that is wrong.
         """
 
     @_abc_1.abstractmethod
@@ -334,6 +368,30 @@ class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
         `INSUFFICIENT_CREDITS` where even one segment a recipient is too dear; when the exact price turns out to be, the
         campaign ends `FAILED` with that reason, and nothing was sent.
         """
+
+    @_abc_1.abstractmethod
+    def ScheduleCampaign(
+        self,
+        request: _schedules_pb2.ScheduleCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
+        """Has a draft start by itself, by its schedule or the one that is given here. Of one with a recurrence rule each
+        occurrence is a campaign of its own, with its `parent_id`; it stays `SCHEDULED` until the rule ends.
+
+        What `SendCampaign` refuses is looked at when it starts: it is `FAILED` then, with that reason. A start that is
+        missed by more than an hour is not made up for: the campaign is a draft again, with `missed_time`.
+
+        Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`, `SCHEDULE_INVALID` (with the field), `SENDER_NAME_MISSING`,
+        `OFFER_EXPIRED`.
+        """
+
+    @_abc_1.abstractmethod
+    def UnscheduleCampaign(
+        self,
+        request: _schedules_pb2.UnscheduleCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
+        """Makes a scheduled campaign a draft again. Refuses `CAMPAIGN_NOT_FOUND`, `WRONG_STATE`."""
 
     @_abc_1.abstractmethod
     def PauseCampaign(
