@@ -18,12 +18,12 @@ from services.contacts import ledger
 
 Line: TypeAlias = dict[str, Any]
 FIELDS = {
-    "head": {"type", "version", "merchant_id", "contact_id", "phone_hash", "number", "hash", "export_time"},
+    "head": {"type", "version", "merchant_id", "contact_id", "phone_hashes", "number", "hash", "export_time"},
     "wording": {"type", "hash", "text"},
     "link": {"type", "statement", "hash", "origin", "people"},
     "person": {"type", "statement", "hash", "origin", "position", "contact_id", "phone_hash", "path"},
 }
-VERSION = 1
+VERSION = 2
 
 
 class Tampered(Exception):
@@ -37,14 +37,17 @@ class Evidence:
     #: The number and the hash that the chain has to end with, as the first line says.
     head: tuple[int, str]
     merchant_id: str
-    #: Of the one person whose entries these are; empty for the whole ledger.
-    phone_hash: str
+    #: Of the one person whose entries these are; none for the whole ledger. Several where contacts were merged, or
+    #: where there were several keys.
+    phone_hashes: tuple[str, ...]
     #: Hashes of the links, by number.
     links: dict[int, str] = field(default_factory=dict)
     people: int = 0
     #: By the phones of the people, the numbers of their links.
     numbers: dict[str, list[int]] = field(default_factory=dict)
     _wordings: set[str] = field(default_factory=set)
+    #: Of the line before: a link's number, and in one person's file the position in it.
+    _place: tuple[int, int] = (0, 0)
 
     def take(self, line: Line) -> None:
         """Raises `Tampered`; ValueError, KeyError or TypeError where the line is not of its form."""
@@ -52,10 +55,10 @@ class Evidence:
             case "wording":
                 _same(line["hash"], ledger.wording(line["text"]).hex(), "the wording is not the one of its hash")
                 self._wordings.add(line["hash"])
-            case "link" if not self.phone_hash:
+            case "link" if not self.phone_hashes:
                 self._link(line)
                 self._everybody(line)
-            case "person" if self.phone_hash:
+            case "person" if self.phone_hashes:
                 self._link(line)
                 self._person(line)
             case other:
@@ -63,7 +66,7 @@ class Evidence:
 
     def end(self) -> None:
         last = max(self.links, default=0)
-        if not self.phone_hash:
+        if not self.phone_hashes:
             _same((last, self.links.get(last, ledger.BEGIN.hex())), self.head, "the chain does not end at its head")
         elif last > self.head[0]:
             raise Tampered("an entry lies behind the head")
@@ -71,14 +74,16 @@ class Evidence:
     def _link(self, line: Line) -> None:
         statement = line["statement"]
         number, previous = int(statement["number"]), max(self.links, default=0)
-        is_next = number == previous + 1
-        if not is_next and not (self.phone_hash and number > previous):
+        is_next, place = number == previous + 1, (number, int(line.get("position", 0)))
+        if not is_next and not (self.phone_hashes and place > self._place):
             raise Tampered(f"link {number} follows link {previous}")
+        self._place = place
         _same(statement["merchant_id"], self.merchant_id, "it is another merchant's")
         if is_next:
             before = self.links.get(previous, ledger.BEGIN.hex())
             _same(statement["previous_hash"], before, "it does not follow the link before it")
         _same(line["hash"], ledger.link(statement).hex(), "the statement is not the one of its hash")
+        _same(line["hash"], self.links.get(number, line["hash"]), "there is another link of this number")
         if number == self.head[0]:
             _same(line["hash"], self.head[1], "it is not the head")
         if statement["wording_hash"] and statement["wording_hash"] not in self._wordings:
@@ -98,7 +103,8 @@ class Evidence:
             self.numbers.setdefault(phone_hash, []).append(statement["number"])
 
     def _person(self, line: Line) -> None:
-        _same(line["phone_hash"], self.phone_hash, "it is about another phone")
+        if line["phone_hash"] not in self.phone_hashes:
+            raise Tampered("it is about another phone")
         leaf = ledger.person(line["contact_id"], bytes.fromhex(line["phone_hash"]))
         path = [bytes.fromhex(sibling) for sibling in line["path"]]
         root = ledger.root_by(leaf, line["position"], line["statement"]["people_count"], path)
@@ -117,7 +123,7 @@ def verified(lines: Iterable[str | bytes]) -> Evidence:
             if evidence is None:
                 _same((line["type"], line["version"]), ("head", VERSION), "the head does not come first")
                 head = (line["number"], line["hash"])
-                evidence = Evidence(head, line["merchant_id"], line["phone_hash"])
+                evidence = Evidence(head, line["merchant_id"], tuple(line["phone_hashes"]))
             else:
                 evidence.take(line)
         except Tampered as tampered:
@@ -134,8 +140,9 @@ def hold(extract: Evidence, whole: Evidence) -> None:
     """Raises `Tampered` where one person's entries are not exactly the ledger's about this phone."""
     for number, hash in extract.links.items():
         _same(whole.links.get(number), hash, f"the ledger has another link {number}")
-    known = [number for number in whole.numbers.get(extract.phone_hash, []) if number <= extract.head[0]]
-    _same(extract.numbers.get(extract.phone_hash, []), known, "the ledger has other entries about this phone")
+    for phone_hash in extract.phone_hashes:
+        known = [number for number in whole.numbers.get(phone_hash, []) if number <= extract.head[0]]
+        _same(extract.numbers.get(phone_hash, []), known, "the ledger has other entries about this phone")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Line:

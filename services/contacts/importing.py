@@ -116,6 +116,7 @@ class Importing:
         is_update, page = work["on_duplicate"] == ImportContactsRequest.UPDATE, read.page
         async with ContactsStore.open_pipeline(self._database) as store:
             await store.hold_import(work["id"], work["lease_id"])
+            await store.rehash(list(page.people), self._hashed, work["merchant_id"])
             written = await store.write_people(work, read.staged, is_update=is_update) if page.people else Written()
             if page.rejects:
                 await store.add_rejects(work, page.rejects)

@@ -8,7 +8,8 @@ from kit.config import ServiceSettings
 class Settings(ServiceSettings):
     """What contacts needs beside every service's settings."""
 
-    #: base64url of 32 bytes: the key of the phone hashes. It can't change: suppressions would no longer be found.
+    #: base64url of 32 bytes: the key of the phone hashes. After a rotation several, the newest first, with commas
+    #: between; none may ever be left out, since suppressions of it would no longer be found (docs/adr/0028).
     suppression_key: SecretStr
     #: What the addresses of forms begin with.
     public_base_url: str

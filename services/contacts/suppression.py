@@ -12,13 +12,36 @@ KEY_BYTES = 32
 
 
 class PhoneHash:
-    """Hashes E.164 phones under the suppression key (base64url of 32 bytes). Raises ValueError for another key."""
+    """Hashes E.164 phones under the suppression keys, each base64url of 32 bytes, with commas between: what is hashed
+    anew is under the first, and what was hashed before may be under any (docs/adr/0028). Raises ValueError for others.
+    """
 
-    def __init__(self, key: str) -> None:
-        self._key = urlsafe_b64decode(key + "=" * (-len(key) % 4))
-        if len(self._key) != KEY_BYTES:
-            raise ValueError("SUPPRESSION_KEY is not base64url of 32 bytes")
+    def __init__(self, keys: str) -> None:
+        self._key, *self._others = map(_key, keys.split(","))
 
     def __call__(self, phone: str) -> bytes:
         """The truncated HMAC-SHA256: the odds that two of a million phones meet are 1 in 10^26."""
-        return hmac.digest(self._key, phone.encode("ascii"), "sha256")[:HASH_BYTES]
+        return _hash(self._key, phone)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether every hash is under the one key that there is."""
+        return not self._others
+
+    def others(self, phone: str) -> list[bytes]:
+        """Under the keys but the first."""
+        return [_hash(key, phone) for key in self._others]
+
+    def all(self, phone: str) -> list[bytes]:
+        return [self(phone), *self.others(phone)]
+
+
+def _key(text: str) -> bytes:
+    key = urlsafe_b64decode(text.strip() + "=" * (-len(text.strip()) % 4))
+    if len(key) != KEY_BYTES:
+        raise ValueError("SUPPRESSION_KEY is not base64url of 32 bytes")
+    return key
+
+
+def _hash(key: bytes, phone: str) -> bytes:
+    return hmac.digest(key, phone.encode("ascii"), "sha256")[:HASH_BYTES]

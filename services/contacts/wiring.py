@@ -17,6 +17,7 @@ from services.contacts.countries import Countries
 from services.contacts.erasing import Erasing, RejectRetention
 from services.contacts.folding import Folding
 from services.contacts.importing import Importing, Sweeping
+from services.contacts.rehashing import Rehashing
 from services.contacts.selecting import Selections
 from services.contacts.servicers.audiences import Audiences
 from services.contacts.servicers.consents import Consents
@@ -65,6 +66,7 @@ def parts(app: App[Settings]) -> Parts:
             Job("old sign-ups", SignUpRetention(app.database).step, 3600.0),
             Job("erasures", erasing.step, 1.0, erased),
             Job("old rejects", RejectRetention(app.database, app.settings.reject_retention_seconds).step, 3600.0),
+            Job("suppression keys", Rehashing(app.database, hashed).step, 600.0),
             Job("activity", Folding(app.database).step, 1.0),
             Job("imports", importing.step, 1.0, stored),
             Job("stale uploads", Sweeping(app.database).step, 600.0),

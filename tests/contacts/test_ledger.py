@@ -52,10 +52,10 @@ def chain(sizes: list[int], source: str = "till") -> list[dict[str, Any]]:
         lines.append(line)
     head = {
         "type": "head",
-        "version": 1,
+        "version": 2,
         "merchant_id": MERCHANT,
         "contact_id": "",
-        "phone_hash": "",
+        "phone_hashes": [],
         "export_time": "",
     }
     return [head | {"number": len(sizes), "hash": previous.hex()}, *lines]
@@ -63,7 +63,7 @@ def chain(sizes: list[int], source: str = "till") -> list[dict[str, Any]]:
 
 def extract(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Person 1's lines of a whole ledger."""
-    found = [lines[0] | {"contact_id": CONTACT, "phone_hash": phone_hash(1).hex()}, lines[1]]
+    found = [lines[0] | {"contact_id": CONTACT, "phone_hashes": [phone_hash(1).hex()]}, lines[1]]
     for line in lines[2:]:
         leaves = [ledger.person(contact_id, bytes.fromhex(phone)) for contact_id, phone in line["people"]]
         path = [sibling.hex() for sibling in ledger.path(leaves, 0)]

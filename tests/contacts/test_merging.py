@@ -8,7 +8,9 @@ import pytest
 
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1.audience_pb2 import ActivityCondition, Audience, Rule
+from services.contacts import evidence
 from tests.contacts.client import Client, reason, refused
+from tests.contacts.test_consents import exported
 
 FIRST, SECOND, THIRD = "+306900000001", "+306900000002", "+306900000003"
 
@@ -56,10 +58,25 @@ async def test_lists_activity_and_consents_come_along(book: Client):
     assert await book.count("list_contacts") == 2
     consents = (await book("ListConsents", contact_id=stays.id)).consents
     assert len(consents) == 2
+    evidence.hold(await exported(book, stays.id), await exported(book))
     # And of whoever was merged into the other before.
     third = await book.create(THIRD)
     await book("MergeContact", id=third.id, other_id=stays.id)
     assert len((await book("ListConsents", contact_id=third.id)).consents) == 3
+    person = await exported(book, third.id)
+    assert (person.people, len(person.phone_hashes)) == (3, 3)
+
+
+async def test_two_rows_of_one_file_that_are_one_person_are_shown_with_their_proof(book: Client):
+    await book.imported(f"phone\n{FIRST}\n{SECOND}\n{THIRD}\n")
+    stays, other, _ = sorted(await book.book(), key=lambda person: person.phone)
+    await book("MergeContact", id=stays.id, other_id=other.id)
+    first = await book("ListConsents", contact_id=stays.id, page_size=1)
+    rest = await book("ListConsents", contact_id=stays.id, page_token=first.next_page_token)
+    assert [each.number for each in (*first.consents, *rest.consents)] == [1, 1]
+    person, whole = await exported(book, stays.id), await exported(book)
+    assert (person.people, list(person.links)) == (2, [1])
+    evidence.hold(person, whole)
 
 
 @pytest.mark.parametrize("out", ["stays", "other", "by phone"])

@@ -73,8 +73,7 @@ class Audiences(rpc.AudiencesServiceServicer):
             raise PhoneInvalid(field="phones")
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             if request.allow_strangers:
-                hashes = [self._hashed(phone) for phone in request.phones]
-                refused = await store.opted_out(request.phones, hashes)
+                refused = await store.opted_out(request.phones, self._hashed)
             else:
                 refused = await store.untextable(request.phones)
         return pb.FilterTextableResponse(refused_phones=refused)
@@ -88,6 +87,7 @@ class Audiences(rpc.AudiencesServiceServicer):
         phone_hash = self._hashed(request.phone)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             # The contact first and the suppression second: see store/imports.py.
+            await store.rehash([request.phone], self._hashed)
             person = await store.lock_phone(request.phone)
             if person:
                 await store.update_contact(person.id, {"subscription": pb.Contact.UNSUBSCRIBED})
@@ -103,6 +103,7 @@ class Audiences(rpc.AudiencesServiceServicer):
             raise PhoneInvalid(field="phone")
         phone_hash = self._hashed(request.phone)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            await store.rehash([request.phone], self._hashed)
             person = await store.lock_phone(request.phone)
             changed = await store.lift_stop(phone_hash, request.said_time.ToDatetime(tzinfo=UTC))
             if changed and person:

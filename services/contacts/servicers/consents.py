@@ -1,7 +1,7 @@
 """The RPCs of the ledger of consents: who agreed to what, and the evidence of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from kit import caller, pages
 from kit.store import Database
 from services.contacts import evidence, ledger
 from services.contacts.store import ContactsStore
-from services.contacts.store.consents import shown
+from services.contacts.store.consents import FIRST, shown
 from services.contacts.suppression import PhoneHash
 
 CONTENT_TYPE = "application/x-ndjson"
@@ -30,21 +30,23 @@ class Consents(rpc.ConsentsServiceServicer):
         self._database, self._hashed = database, hashed
 
     async def ListConsents(self, request: pb.ListConsentsRequest, context: Context) -> pb.ListConsentsResponse:
-        limit, after = pages.size(request.page_size), pages.after(request.page_token, pages.number)
+        limit, after = pages.size(request.page_size), pages.after(request.page_token, _place)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             person = await store.contact(request.contact_id)
-            found = await store.consent_page(self._hashed(person.phone), after or 0, limit)
-        token = pages.token(found, limit, lambda row: row["number"])
+            hashes = await store.person_hashes(self._hashed.all(person.phone))
+            found = await store.consent_page(hashes, after or FIRST, limit)
+        token = pages.token(found, limit, lambda row: f"{row['number']} {row['position']}")
         return pb.ListConsentsResponse(consents=[message(row) for row in found], next_page_token=token)
 
     async def ExportConsents(self, request: pb.ExportConsentsRequest, context: Context) -> AsyncIterator[HttpBody]:
         async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
             if request.contact_id:
-                phone_hash = self._hashed((await store.contact(request.contact_id)).phone)
-                lines = _of_person(store, phone_hash)
+                person = await store.contact(request.contact_id)
+                hashes = await store.person_hashes(self._hashed.all(person.phone))
+                lines = _of_person(store, hashes)
             else:
-                phone_hash, lines = b"", whole(store)
-            held = bytearray(await head(store, request.contact_id, phone_hash))
+                hashes, lines = [], whole(store)
+            held = bytearray(await head(store, request.contact_id, hashes))
             async for line in lines:
                 held += line
                 if len(held) >= PIECE_BYTES:
@@ -53,9 +55,10 @@ class Consents(rpc.ConsentsServiceServicer):
         yield HttpBody(content_type=CONTENT_TYPE, data=bytes(held))
 
 
-async def head(store: ContactsStore, contact_id: str = "", phone_hash: bytes = b"") -> bytes:
+async def head(store: ContactsStore, contact_id: str = "", phone_hashes: Sequence[bytes] = ()) -> bytes:
     number, hash = await store.consent_head()
-    whose = {"merchant_id": store.merchant_id, "contact_id": contact_id, "phone_hash": phone_hash.hex()}
+    hashes = [phone_hash.hex() for phone_hash in phone_hashes]
+    whose = {"merchant_id": store.merchant_id, "contact_id": contact_id, "phone_hashes": hashes}
     end = {"number": number, "hash": hash.hex(), "export_time": datetime.now(UTC)}
     return _line({"type": "head", "version": evidence.VERSION, **whose, **end})
 
@@ -73,10 +76,10 @@ async def whole(store: ContactsStore) -> AsyncIterator[bytes]:
         after = links[-1]["number"]
 
 
-async def _of_person(store: ContactsStore, phone_hash: bytes) -> AsyncIterator[bytes]:
+async def _of_person(store: ContactsStore, person_hashes: Sequence[bytes]) -> AsyncIterator[bytes]:
     """One person's entries, each with its way to the root of its link's people."""
-    after, told = 0, set()
-    while entries := await store.consent_page(phone_hash, after, ENTRIES_A_PAGE):
+    after, told = FIRST, set()
+    while entries := await store.consent_page(person_hashes, after, ENTRIES_A_PAGE):
         for entry in entries:
             if entry["wording"] and entry["wording_hash"] not in told:
                 told.add(entry["wording_hash"])
@@ -84,9 +87,15 @@ async def _of_person(store: ContactsStore, phone_hash: bytes) -> AsyncIterator[b
             people = await store.consent_people(entry["number"])
             path = await asyncio.to_thread(_path, people, entry["position"])
             place = {"position": entry["position"], "path": [sibling.hex() for sibling in path]}
-            whose = {"contact_id": entry["contact_id"] or ledger.NOBODY, "phone_hash": phone_hash.hex()}
+            whose = {"contact_id": entry["contact_id"] or ledger.NOBODY, "phone_hash": entry["phone_hash"].hex()}
             yield _line({"type": "person", **_statement(entry), **place, **whose})
-        after = entries[-1]["number"]
+        after = (entries[-1]["number"], entries[-1]["position"])
+
+
+def _place(token: str) -> tuple[int, int]:
+    """Raises ValueError."""
+    number, _, position = token.partition(" ")
+    return pages.number(number), pages.number(position)
 
 
 def _path(people: list[tuple[str | None, bytes]], position: int) -> list[bytes]:

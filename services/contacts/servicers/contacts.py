@@ -35,6 +35,7 @@ class Contacts(rpc.ContactsServiceServicer):
         grant = consent.grant(request.consent_source or MERCHANT, request.consent_wording, request.legal_basis)
         values = await self._values(request.contact, contact.WRITABLE)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            await store.rehash([values["phone"]], self._hashed)
             if await store.suppressed(values["phone_hash"]):
                 values["subscription"] = pb.Contact.UNSUBSCRIBED
             created = await store.create_contact(values | _search(pb.Contact(), values))
@@ -69,7 +70,9 @@ class Contacts(rpc.ContactsServiceServicer):
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             before = await store.lock_contact(request.contact.id)
             wanted = values.get("subscription", before.subscription)
-            phone_hash = values.get("phone_hash") or self._hashed(before.phone)
+            phone = values.get("phone", before.phone)
+            phone_hash = self._hashed(phone)
+            await store.rehash([phone], self._hashed)
             if await store.suppressed(phone_hash):
                 if values.get("subscription") == pb.Contact.SUBSCRIBED:
                     raise OptedOut(field="contact.subscription")
@@ -98,13 +101,14 @@ class Contacts(rpc.ContactsServiceServicer):
             if stays.id == other.id:
                 raise ContactInvalid(field="other_id", problem=fields.INVALID)
             values = merging.merged(stays, other)
+            await store.rehash([stays.phone, other.phone], self._hashed)
             hashes = [self._hashed(person.phone) for person in (stays, other)]
             is_out = values["subscription"] == pb.Contact.UNSUBSCRIBED or any(
                 [await store.suppressed(phone_hash) for phone_hash in hashes]
             )
             if is_out:
                 values["subscription"] = pb.Contact.UNSUBSCRIBED
-            await store.take_over(stays.id, other.id, *hashes)
+            await store.take_over(stays.id, other.id, hashes[0], self._hashed.all(other.phone))
             after = await store.update_contact(stays.id, values | _search(stays, values))
             await store.delete_contact(other.id)
             if is_out:

@@ -136,7 +136,7 @@ class Imports(rpc.ImportsServiceServicer):
         shown = people[: previewing.CONTACTS_MAX]
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             known = await store.count_phones(people)
-            opted_out = await store.opted_out(shown, [self._hashed(phone) for phone in shown])
+            opted_out = await store.opted_out(shown, self._hashed)
         return previewing.shown(work, page, len(people) - known, frozenset(opted_out))
 
     async def _chunks(self, file: "_Arriving", upload: Upload) -> AsyncGenerator[bytes, None]:

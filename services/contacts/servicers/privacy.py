@@ -20,6 +20,7 @@ from kit.interceptors import Context
 from kit.store import Database
 from services.contacts.servicers.consents import message
 from services.contacts.store import ContactsStore
+from services.contacts.store.consents import FIRST
 from services.contacts.suppression import PhoneHash
 
 SOURCE = "erasure"
@@ -42,13 +43,13 @@ class Privacy(rpc.PrivacyServiceServicer):
         merchant_id = caller.merchant_id()
         async with ContactsStore.open(self._database, merchant_id) as store:
             person = await store.contact(request.id)
-            phone_hash = self._hashed(person.phone)
+            hashes = await store.person_hashes(self._hashed.all(person.phone))
             held = {
                 "contact": _json(person),
                 "lists": [_json(each) for each in await store.lists_of(person.id)],
-                "consents": [_json(message(row)) for row in await store.consent_page(phone_hash, 0, CONSENTS_MAX)],
+                "consents": [_json(message(row)) for row in await store.consent_page(hashes, FIRST, CONSENTS_MAX)],
                 "activity": await store.activity(person.id),
-                "isSuppressed": await store.suppressed(phone_hash),
+                "isSuppressed": bool(await store.opted_out([person.phone], self._hashed)),
             }
         piece = bytearray(orjson.dumps(held)[:-1] + b',"messages":[')
         texts = self._sender_stub.ExportPerson(
@@ -80,13 +81,13 @@ class Privacy(rpc.PrivacyServiceServicer):
             if erasure := await store.erasure(request.id):
                 return erasure
             person = await store.lock_contact(request.id)
-            phone_hash = self._hashed(person.phone)
+            await store.rehash([person.phone], self._hashed)
             await store.delete_contact(person.id)
             await store.drop_sign_ups(person.phone)
-            await store.erase_origins(person.id, phone_hash)
+            await store.erase_origins(person.id, await store.person_hashes(self._hashed.all(person.phone)))
             await store.drop_rejects([*filter(None, (person.email, person.first_name, person.last_name)), person.phone])
             erasure = await store.begin_erasure(person.id, person.phone)
-            await store.withdraw(person.id, phone_hash, SOURCE)
+            await store.withdraw(person.id, self._hashed(person.phone), SOURCE)
         self._erased.set()
         return erasure
 

@@ -54,6 +54,7 @@ class SignUps(rpc.SignUpsServiceServicer):
         except PhoneInvalid:
             return form_pages.form(form["language"], form["title"], form["wording"], wrong="wrong_phone", **shown)
         async with ContactsStore.open(self._database, form["merchant_id"]) as store:
+            await store.rehash([phone], self._hashed)
             count = await store.count_submission(form["id"], datetime.now(UTC))
             if count > SUBMISSIONS_AN_HOUR_MAX:
                 raise FormBusy(retry_seconds=3600)
@@ -76,6 +77,7 @@ class SignUps(rpc.SignUpsServiceServicer):
             form = await store.form(sign_up["form_id"])
             if sign_up["confirm_time"] is None:
                 await store.note_confirmed(sign_up)
+                await store.rehash([sign_up["phone"]], self._hashed)
                 await self._join(store, form, sign_up["phone"], sign_up["first_name"])
         return form_pages.confirmed(form["language"], form["title"])
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, func, insert, select, text
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, func, insert, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from astronote.contacts.v1.consents_pb2 import Consent
@@ -21,6 +21,8 @@ from services.contacts.tables import consent_origins, consent_people, consents, 
 #: A contact's id, where there is a contact, and the phone's hash.
 Person: TypeAlias = tuple[str | None, bytes]
 
+#: Before the first entry of anybody.
+FIRST = (0, 0)
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('consents ' || :merchant_id, 0))"
 ADD_PEOPLE = """
 INSERT INTO consent_people (merchant_id, number, position, contact_id, phone_hash)
@@ -71,14 +73,26 @@ class ConsentStatements(Store):
             row = place | {"contact_id": contact_id, "phone_hash": phone_hash} | vars(origin)
             await self.connection.execute(insert(consent_origins).values(row))
 
-    async def consent_page(self, phone_hash: bytes, after: int, limit: int) -> list[RowMapping]:
-        """A person's consents with their wordings, and their origins where they are not erased; the oldest first."""
+    async def person_hashes(self, phone_hashes: Sequence[bytes]) -> list[bytes]:
+        """Under which a person stands in the ledger: those of the phone, and of those that were merged into it."""
+        merged = select(merged_phones.c.merged_hash).where(
+            merged_phones.c.merchant_id == self.merchant_id, merged_phones.c.phone_hash.in_(phone_hashes)
+        )
+        return list(dict.fromkeys([*phone_hashes, *sorted((await self.connection.execute(merged)).scalars())]))
+
+    async def consent_page(
+        self, person_hashes: Sequence[bytes], after: tuple[int, int], limit: int
+    ) -> list[RowMapping]:
+        """A person's consents with their wordings, and their origins where they are not erased; the oldest first.
+        `after` is a link's number and a position in it: a link may hold a person twice.
+        """
+        place = tuple_(consent_people.c.number, consent_people.c.position)
         query = (
             _with_texts()
             .join(consent_people, _is_of(consent_people))
-            .where(consent_people.c.merchant_id == self.merchant_id, self._is_person(consent_people, phone_hash))
-            .where(consent_people.c.number > after)
-            .add_columns(consent_people.c.position, consent_people.c.contact_id)
+            .where(consent_people.c.merchant_id == self.merchant_id, consent_people.c.phone_hash.in_(person_hashes))
+            .where(place > after)
+            .add_columns(consent_people.c.position, consent_people.c.contact_id, consent_people.c.phone_hash)
             .order_by(consents.c.number, consent_people.c.position)
             .limit(limit)
         )
@@ -107,18 +121,11 @@ class ConsentStatements(Store):
         async for hash, wording in await self.connection.stream(query):
             yield hash, wording
 
-    async def erase_origins(self, contact_id: str, phone_hash: bytes) -> int:
+    async def erase_origins(self, contact_id: str, person_hashes: Sequence[bytes]) -> int:
         """Drops where a person's consents came from, salts included; the chain stays as it is."""
-        whose = (consent_origins.c.contact_id == contact_id) | self._is_person(consent_origins, phone_hash)
+        whose = (consent_origins.c.contact_id == contact_id) | consent_origins.c.phone_hash.in_(person_hashes)
         statement = delete(consent_origins).where(consent_origins.c.merchant_id == self.merchant_id, whose)
         return (await self.connection.execute(statement)).rowcount
-
-    def _is_person(self, table: Table, phone_hash: bytes) -> ColumnElement[bool]:
-        """Of this phone, or of one whose contact was merged into this one's."""
-        merged = select(merged_phones.c.merged_hash).where(
-            merged_phones.c.merchant_id == self.merchant_id, merged_phones.c.phone_hash == phone_hash
-        )
-        return (table.c.phone_hash == phone_hash) | table.c.phone_hash.in_(merged)
 
     async def _head(self, merchant_id: str) -> tuple[int, bytes]:
         query = (

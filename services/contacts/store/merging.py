@@ -33,9 +33,9 @@ _PHONES = text("""
     INSERT INTO merged_phones (merchant_id, phone_hash, merged_hash)
     SELECT CAST(:merchant_id AS uuid), :phone_hash, h.hash
     FROM (
-        SELECT CAST(:other_hash AS bytea) AS hash
+        SELECT unnest(CAST(:other_hashes AS bytea[])) AS hash
         UNION SELECT merged_hash FROM merged_phones
-        WHERE merchant_id = CAST(:merchant_id AS uuid) AND phone_hash = :other_hash
+        WHERE merchant_id = CAST(:merchant_id AS uuid) AND phone_hash = ANY(CAST(:other_hashes AS bytea[]))
     ) h
     WHERE h.hash <> :phone_hash
     ON CONFLICT DO NOTHING
@@ -60,10 +60,10 @@ class MergeStatements(Store):
             raise ContactNotFound(field=field, id=missing[0], missing=len(missing))
         return found
 
-    async def take_over(self, id: str, other_id: str, phone_hash: bytes, other_hash: bytes) -> None:
-        """Lists, activity and the history of consents go to the one that stays."""
+    async def take_over(self, id: str, other_id: str, phone_hash: bytes, other_hashes: Sequence[bytes]) -> None:
+        """Lists, activity and the history of consents (under whichever key) go to the one that stays."""
         whose = {"merchant_id": self.merchant_id, "id": id, "other_id": other_id}
-        hashes = {"merchant_id": self.merchant_id, "phone_hash": phone_hash, "other_hash": other_hash}
+        hashes = {"merchant_id": self.merchant_id, "phone_hash": phone_hash, "other_hashes": list(other_hashes)}
         await self.connection.execute(_LISTS, whose)
         await self.connection.execute(_ACTIVITY, whose)
         await self.connection.execute(_PHONES, hashes)

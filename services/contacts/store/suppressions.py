@@ -5,21 +5,22 @@ it: every other source takes a STOP's place, and none is ever replaced.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, func, literal_column, select
+from sqlalchemy import delete, exists, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.events_pb2 import ConsentWithdrawn
 from services.contacts.consent import Statement
 from services.contacts.store.consents import ConsentStatements
-from services.contacts.suppression import STOP
-from services.contacts.tables import suppressions
+from services.contacts.suppression import STOP, PhoneHash
+from services.contacts.tables import contacts, suppressions
 
 OPTED_OUT = """
-SELECT asked.phone FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
+SELECT DISTINCT asked.phone FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
 WHERE EXISTS (
     SELECT FROM suppressions
     WHERE suppressions.merchant_id = %(merchant_id)s AND suppressions.phone_hash = asked.phone_hash
@@ -29,9 +30,72 @@ WHERE EXISTS (
       AND contacts.subscription <> 'SUBSCRIBED'
 )
 """
+# Contacts first, then suppressions, each in the order of the phones: see store/imports.py.
+REHASH_CONTACTS = """
+WITH old AS (
+    SELECT contacts.id, asked.phone_hash
+    FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
+    JOIN contacts ON contacts.merchant_id = %(merchant_id)s::uuid AND contacts.phone = asked.phone
+                 AND contacts.phone_hash <> asked.phone_hash
+    ORDER BY asked.phone
+    FOR UPDATE OF contacts
+)
+UPDATE contacts SET phone_hash = old.phone_hash
+FROM old WHERE contacts.merchant_id = %(merchant_id)s::uuid AND contacts.id = old.id
+"""
+# Of several of one phone the firmest stays: no START undoes what is more than STOPs.
+REHASH_SUPPRESSIONS = """
+WITH old AS (
+    SELECT suppressions.phone_hash AS old_hash, asked.phone_hash, suppressions.source, suppressions.create_time
+    FROM unnest(%(phones)s::text[], %(hashes)s::bytea[], %(others)s::bytea[]) AS asked (phone, phone_hash, other_hash)
+    JOIN suppressions ON suppressions.merchant_id = %(merchant_id)s::uuid AND suppressions.phone_hash = asked.other_hash
+    ORDER BY asked.phone, asked.other_hash
+    FOR UPDATE OF suppressions
+), gone AS (
+    DELETE FROM suppressions USING old
+    WHERE suppressions.merchant_id = %(merchant_id)s::uuid AND suppressions.phone_hash = old.old_hash
+)
+INSERT INTO suppressions (merchant_id, phone_hash, source, create_time)
+SELECT %(merchant_id)s::uuid, phone_hash, (array_agg(source ORDER BY source = 'STOP'))[1], max(create_time)
+FROM old GROUP BY phone_hash ORDER BY phone_hash
+ON CONFLICT (merchant_id, phone_hash) DO UPDATE
+SET source = excluded.source, create_time = greatest(suppressions.create_time, excluded.create_time)
+WHERE suppressions.source = 'STOP'
+"""
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """A contact's phone, and the hash under which it is known."""
+
+    merchant_id: str
+    phone: str
+    phone_hash: bytes
 
 
 class SuppressionStatements(ConsentStatements):
+    async def hashes_after(self, after: Hashed | None, limit: int) -> list[Hashed]:
+        """Of all merchants, in the order of merchants and phones."""
+        shown = (contacts.c.merchant_id, contacts.c.phone, contacts.c.phone_hash)
+        query = select(*shown).order_by(*shown[:2]).limit(limit)
+        if after:
+            query = query.where(tuple_(*shown[:2]) > (after.merchant_id, after.phone))
+        return [Hashed(*row) for row in await self.connection.execute(query)]
+
+    async def rehash(self, phones: Sequence[str], hashed: PhoneHash, merchant_id: str = "") -> None:
+        """Brings contacts and suppressions of these phones under the first of the keys, where there are several: from
+        here on in the transaction nothing of them is under another. The merchant is the transaction's own if none is
+        named.
+        """
+        if hashed.is_one or not phones:
+            return
+        those = [(phone, hashed(phone), other) for phone in phones for other in hashed.others(phone)]
+        whose: dict[str, object] = {"merchant_id": merchant_id or self.merchant_id}
+        asked = {"phones": list(phones), "hashes": [hashed(phone) for phone in phones]}
+        await self.connection.exec_driver_sql(REHASH_CONTACTS, whose | asked)
+        asked = {name: [each[at] for each in those] for at, name in enumerate(("phones", "hashes", "others"))}
+        await self.connection.exec_driver_sql(REHASH_SUPPRESSIONS, whose | asked)
+
     async def suppressed(self, phone_hash: bytes) -> bool:
         query = select(exists().where(*self._suppression(phone_hash)))
         return bool((await self.connection.execute(query)).scalar_one())
@@ -67,10 +131,11 @@ class SuppressionStatements(ConsentStatements):
         result = await self.connection.execute(delete(suppressions).where(*self._suppression(phone_hash), *stopped))
         return bool(result.rowcount)
 
-    async def opted_out(self, phones: Sequence[str], hashes: Sequence[bytes]) -> list[str]:
-        """Those of the phones (with their hashes) whose owner said no, whether or not they are contacts."""
-        parameters = {"merchant_id": self.merchant_id, "phones": list(phones), "hashes": list(hashes)}
-        result = await self.connection.exec_driver_sql(OPTED_OUT, parameters)
+    async def opted_out(self, phones: Sequence[str], hashed: PhoneHash) -> list[str]:
+        """Those of the phones whose owner said no, whether or not they are contacts."""
+        asked = [(phone, phone_hash) for phone in phones for phone_hash in hashed.all(phone)]
+        parameters = {"phones": [phone for phone, _ in asked], "hashes": [phone_hash for _, phone_hash in asked]}
+        result = await self.connection.exec_driver_sql(OPTED_OUT, {"merchant_id": self.merchant_id} | parameters)
         return list(result.scalars())
 
     def _suppression(self, phone_hash: bytes) -> tuple[Any, ...]:
