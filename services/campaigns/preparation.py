@@ -149,7 +149,7 @@ class Preparer:
         # As the book was asked when the campaign was started: a run that resumes meets the same people.
         fields = waves.fields(row, text)
         pages = self._audiences.pages(
-            row.merchant_id, row.audience, fields, self._batch_size, row.after_phone, row.start_time
+            row.merchant_id, row.audience, fields, self._page_size(row), row.after_phone, row.start_time
         )
         async with aclosing(pages):
             async for page in pages:
@@ -157,6 +157,10 @@ class Preparer:
                 crash.point("prepare.page")
         async with CampaignStore.open_pipeline(self._database) as store:
             return await store.freeze(row)
+
+    def _page_size(self, row: AnyRow) -> int:
+        """What is throttled goes out in batches of a minute each, so that an hour is filled evenly."""
+        return min(self._batch_size, row.throttle_per_hour // 60 or self._batch_size)
 
     async def _store(self, row: AnyRow, text: Text, members: Sequence[contacts.AudienceMember]) -> None:
         """A batch for each time at which these members are due, or several where one would be more than the broker

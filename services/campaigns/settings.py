@@ -23,6 +23,11 @@ class Settings(ServiceSettings):
     republish_after_seconds: float = 30
     #: A campaign whose senders were silent for so long is asked after.
     silence_seconds: float = 15
+    #: A campaign pauses by itself when, of at least so many texts whose fate is known, so large a share failed, or so
+    #: many people left by its link.
+    pause_texts_min: int = Field(default=100, gt=0)
+    pause_failure_share: float = Field(default=0.3, gt=0, le=1)
+    pause_opt_out_share: float = Field(default=0.05, gt=0, le=1)
     #: Phones and texts of a campaign that is over are kept for so long, and its links work; 0: for ever.
     reader_retention_seconds: float = 400 * 86400
 

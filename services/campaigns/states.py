@@ -25,6 +25,8 @@ ALLOWED: dict[str, frozenset[State.ValueType]] = {
     "cancel": frozenset({Campaign.PREPARING, Campaign.SENDING, Campaign.PAUSED}),
     "archive": ENDED,
 }
+#: Why a campaign pauses by itself: see `GuardStatements`.
+SPIKES = ("FAILURES_SPIKED", "OPT_OUTS_SPIKED")
 #: What may be written in every state, since no text depends on it.
 ALWAYS_EDITABLE = frozenset({"name"})
 

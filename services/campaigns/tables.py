@@ -128,6 +128,11 @@ campaigns = Table(
     Column("kind", EnumName(Campaign.Kind), nullable=False, server_default="CAMPAIGN"),
     Column("parent_id", Text, nullable=False, server_default=""),
     Column("archive_time", DateTime(timezone=True)),
+    Column("throttle_per_hour", Integer, nullable=False, server_default="0"),
+    # Until then nothing goes out, so that an hour has no more than that.
+    Column("pace_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    # Whether it pauses by itself when failures or opt-outs spike.
+    Column("guarded", Boolean, nullable=False, server_default=text("true")),
     UniqueConstraint("number", name="campaigns_number_key"),
     CheckConstraint("credits_held >= 0 AND price >= 0 AND targeted >= 0", name="campaigns_amounts_check"),
     # Each occurrence of a recurring campaign is made once, whoever makes it.

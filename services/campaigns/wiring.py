@@ -26,6 +26,7 @@ from services.campaigns.dispatch import Dispatcher
 from services.campaigns.enrolling import Days, Events
 from services.campaigns.figures import INTERVAL_SECONDS, Figures
 from services.campaigns.forgetting import ReaderRetention
+from services.campaigns.guarding import Brake, OfferEnds
 from services.campaigns.history import Historian
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences, Preparer
@@ -88,6 +89,8 @@ def parts(app: App[Settings]) -> Parts:
             Job("dispatch", dispatcher.step, 1.0, due),
             Job("automation days", Days(database, merchants, audiences, triggered).step, 1.0),
             Job("automation texts", texts.step, 1.0, triggered),
+            Job("end offers", OfferEnds(database).step, 1.0),
+            Job("brake", Brake(database, settings).step, 2.0),
             Job("sweep", dispatcher.sweep_step, 2.0),
             Job("close", Closer(database, wallet).step, 1.0, ended),
             Job("fold responses", Historian(database).step, 1.0),

@@ -54,13 +54,13 @@ class Gatekeepers:
         self._campaigns, self._contacts = campaigns, contacts
         self._batches, self._audiences = BatchesServiceStub(campaigns.channel), AudiencesServiceStub(contacts.channel)
 
-    async def verdict(self, batch: SendBatch) -> Verdict.Verdict.ValueType:
+    async def claim(self, batch: SendBatch) -> campaigns.ClaimBatchResponse:
+        """What its campaign says to the batch."""
         if not batch.campaign_id:
-            return Verdict.GO
+            return Verdict(verdict=Verdict.GO)
         request = campaigns.ClaimBatchRequest(batch_id=batch.batch_id)
         metadata = self._campaigns.metadata(batch.merchant_id)
-        answer = await self._batches.ClaimBatch(request, metadata=metadata, timeout=ASK_TIMEOUT_SECONDS)
-        return answer.verdict
+        return await self._batches.ClaimBatch(request, metadata=metadata, timeout=ASK_TIMEOUT_SECONDS)
 
     async def refused(self, batch: SendBatch, recipients: Sequence[BatchRecipient]) -> frozenset[str]:
         """The phones that may no longer be texted. A single text and a test may go to somebody who is no contact; who
@@ -136,18 +136,18 @@ class Submitter:
     async def _go_through(self, batch: SendBatch, lease: Lease, row: AnyRow) -> None:
         if row.state == "DONE":
             return
-        verdict = await self._gatekeepers.verdict(batch)
+        claim = await self._gatekeepers.claim(batch)
         crash.point("sender.claimed")
-        if verdict == Verdict.GO:
+        if claim.verdict == Verdict.GO:
             first, tries = row.next_index, row.tries
             while first < len(batch.recipients):
                 first += await self._submit_chunk(batch, lease, first, tries)
                 tries = 0
-        elif verdict == Verdict.STOP:
+        elif claim.verdict == Verdict.STOP:
             rest = list(enumerate(batch.recipients))[row.next_index :]
             async with SenderStore.open_pipeline(self._database) as store:
-                await store.skip_rest(batch, lease, outcomes.skipped(rest, "cancelled"))
-        elif verdict == Verdict.DROP:
+                await store.skip_rest(batch, lease, outcomes.skipped(rest, claim.reason or "cancelled"))
+        elif claim.verdict == Verdict.DROP:
             async with SenderStore.open_pipeline(self._database) as store:
                 await store.forget(lease)
         else:

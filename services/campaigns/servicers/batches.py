@@ -14,4 +14,5 @@ class Batches(rpc.BatchesServiceServicer):
 
     async def ClaimBatch(self, request: pb.ClaimBatchRequest, context: Context) -> pb.ClaimBatchResponse:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
-            return pb.ClaimBatchResponse(verdict=await store.claim_batch(request.batch_id))
+            claim = await store.claim_batch(request.batch_id)
+        return pb.ClaimBatchResponse(verdict=claim.verdict, reason=claim.reason)

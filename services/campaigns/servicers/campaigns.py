@@ -21,9 +21,11 @@ from services.campaigns.store.campaigns import TEXT, shown
 
 WRITABLE = frozenset(
     {"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links", "on_long_text"}
-    | {"schedule"}
+    | {"schedule", "throttle_per_hour"}
 )
 NAME_CHARACTERS_MAX = 100
+# A batch a minute, with at least one text in it.
+THROTTLES = range(60, 10_000_001)
 LOOK_SECONDS = 0.5
 MOMENTS_MAX = 500
 
@@ -138,6 +140,8 @@ def _check(campaign: pb.Campaign, paths: list[str]) -> None:
         compile_text(campaign.text, field="campaign.text")
     if "sender_name" in paths and campaign.sender_name and not SENDER_NAME.fullmatch(campaign.sender_name):
         raise CampaignInvalid(field="campaign.sender_name", rule="3 to 11 letters and digits, or E.164")
+    if "throttle_per_hour" in paths and campaign.throttle_per_hour and campaign.throttle_per_hour not in THROTTLES:
+        raise CampaignInvalid(field="campaign.throttle_per_hour", min=THROTTLES.start, max=THROTTLES.stop - 1)
     if "offer" in paths:
         offers.check(campaign.offer)
     if "on_long_text" in paths:

@@ -5,6 +5,7 @@ from services.campaigns.store.automations import AutomationStatements
 from services.campaigns.store.batches import BatchStatements
 from services.campaigns.store.enrolments import EnrolmentStatements
 from services.campaigns.store.figures import FigureStatements
+from services.campaigns.store.guards import GuardStatements
 from services.campaigns.store.history import HistoryStatements
 from services.campaigns.store.privacy import PrivacyStatements
 from services.campaigns.store.responses import ResponseStatements
@@ -15,6 +16,7 @@ from services.campaigns.store.templates import TemplateStatements
 class CampaignStore(
     TemplateStatements,
     ScheduleStatements,
+    GuardStatements,
     AudienceStatements,
     BatchStatements,
     HistoryStatements,

@@ -2,26 +2,29 @@
 
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import DateTime, cast, false, func, select, text, update
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign, ClaimBatchResponse
 from kit.rows import AnyRow
 from kit.store import Store
+from services.campaigns.claims import Claim, decide
 from services.campaigns.tables import batches, campaigns
 
-Verdict = ClaimBatchResponse.Verdict
+# Whoever dispatches looks at least so often.
+LATE_SECONDS = 5
+HAS_EXPIRED_OFFER = cast(campaigns.c.offer["expireTime"].astext, DateTime(timezone=True)) <= func.now()
 PUBLISHED = (batches.c.id, batches.c.campaign_id, batches.c.generation, batches.c.expedited, batches.c.payload)
 
 # Campaigns without room, or with nothing that is due yet, are left out before the limit: any number of them may stand
 # still, and none holds up the rest.
 _DISPATCH = text("""
     WITH going AS (
-        SELECT c.id, out.room
+        SELECT c.id, CASE WHEN c.throttle_per_hour > 0 THEN 1 ELSE out.room END AS room
         FROM campaigns c CROSS JOIN LATERAL (
             SELECT :ahead - count(*) AS room FROM batches b
             WHERE b.campaign_id = c.id AND b.state IN ('PUBLISHED', 'TAKEN')
         ) out
-        WHERE c.state = 'SENDING' AND NOT c.final AND out.room > 0
+        WHERE c.state = 'SENDING' AND NOT c.final AND out.room > 0 AND c.pace_time <= now()
           AND EXISTS (
               SELECT FROM batches b WHERE b.campaign_id = c.id AND b.state = 'READY'
                 AND (b.due_time IS NULL OR b.due_time <= now())
@@ -36,17 +39,28 @@ _DISPATCH = text("""
             ORDER BY number LIMIT g.room
         ) b
         LIMIT :limit
+    ), out AS (
+        UPDATE batches SET state = 'PUBLISHED', generation = generation + 1, publish_time = now()
+        FROM due WHERE batches.id = due.id AND batches.state = 'READY'
+        RETURNING batches.id, batches.campaign_id, batches.generation, batches.expedited, batches.payload,
+                  batches.recipient_count
+    ), paced AS (
+        -- What the last look was late by is made up for; what a pause or a night kept back is not.
+        UPDATE campaigns c SET pace_time = greatest(c.pace_time, now() - make_interval(secs => :late_seconds))
+            + make_interval(secs => out.recipient_count * 3600.0 / c.throttle_per_hour)
+        FROM out WHERE c.id = out.campaign_id AND c.throttle_per_hour > 0
     )
-    UPDATE batches SET state = 'PUBLISHED', generation = generation + 1, publish_time = now()
-    FROM due WHERE batches.id = due.id AND batches.state = 'READY'
-    RETURNING batches.id, batches.campaign_id, batches.generation, batches.expedited, batches.payload
+    SELECT id, campaign_id, generation, expedited, payload FROM out
 """)
 
 
 class BatchStatements(Store):
     async def dispatch(self, ahead: int, limit: int) -> list[AnyRow]:
-        """Takes the batches that are due, oldest first, so that no campaign has more than `ahead` with the senders."""
-        return list((await self.connection.execute(_DISPATCH, {"ahead": ahead, "limit": limit})).all())
+        """Takes the batches that are due, oldest first, so that no campaign has more than `ahead` with the senders; of
+        one that is throttled, one at a time.
+        """
+        parameters = {"ahead": ahead, "limit": limit, "late_seconds": LATE_SECONDS}
+        return list((await self.connection.execute(_DISPATCH, parameters)).all())
 
     async def return_batches(self, ids: list[int]) -> None:
         """The broker did not take them: they are due again."""
@@ -71,18 +85,19 @@ class BatchStatements(Store):
         values = {"generation": batches.c.generation + 1, "publish_time": func.now()}
         return list((await self.connection.execute(again.values(values).returning(*PUBLISHED))).all())
 
-    async def claim_batch(self, id: int) -> Verdict.ValueType:
+    async def claim_batch(self, id: int) -> Claim:
         """Whether a sender goes on with this batch. The campaign is locked against a pause or cancel meanwhile."""
         campaign_id = await self.connection.scalar(select(batches.c.campaign_id).where(*self._batch(id)))
         if campaign_id is None:
-            return ClaimBatchResponse.DROP
-        locked = select(campaigns.c.state).where(campaigns.c.id == campaign_id).with_for_update(read=True)
-        campaign_state = await self.connection.scalar(locked)
+            return Claim(ClaimBatchResponse.DROP, "")
+        asked = select(campaigns.c.state, func.coalesce(HAS_EXPIRED_OFFER, false()).label("is_offer_over"))
+        locked = asked.where(campaigns.c.id == campaign_id).with_for_update(read=True)
+        campaign = (await self.connection.execute(locked)).one()
         state = await self.connection.scalar(select(batches.c.state).where(*self._batch(id)).with_for_update())
-        verdict, next_state = _verdict(campaign_state or 0, state or "")
-        if next_state != state:
-            await self.connection.execute(update(batches).where(*self._batch(id)).values(state=next_state))
-        return verdict
+        claim = decide(campaign.state, state or "", is_offer_over=campaign.is_offer_over)
+        if claim.state != state:
+            await self.connection.execute(update(batches).where(*self._batch(id)).values(state=claim.state))
+        return claim
 
     async def silent(self, seconds: float, limit: int) -> list[tuple[AnyRow, list[int]]]:
         """Campaigns on the road of which nothing was heard for a while, each with its batches that are not done."""
@@ -104,15 +119,3 @@ class BatchStatements(Store):
 
     def _batch(self, id: int) -> tuple[Any, ...]:
         return batches.c.id == id, batches.c.merchant_id == self.merchant_id
-
-
-def _verdict(campaign_state: int, state: str) -> tuple[Verdict.ValueType, str]:
-    """What a sender is told, and the state that the batch has from then on."""
-    if state in ("DONE", "CANCELLED"):
-        return ClaimBatchResponse.DROP, state
-    if campaign_state == Campaign.SENDING:
-        return ClaimBatchResponse.GO, "TAKEN"
-    if campaign_state == Campaign.CANCELLED and state == "TAKEN":
-        return ClaimBatchResponse.STOP, "TAKEN"
-    # Paused: what was begun stays with the senders' books, the rest waits here.
-    return ClaimBatchResponse.WAIT, "TAKEN" if state == "TAKEN" else "READY"

@@ -9,14 +9,17 @@ from astronote.sender.v1.events_pb2 import CampaignTally
 from kit import rows
 from kit.rows import AnyRow
 from services.campaigns import books, states
+from services.campaigns.claims import CANCELLED
 from services.campaigns.errors import CampaignNotFound
 from services.campaigns.store.history import HistoryStatements
 from services.campaigns.tables import batches, campaigns, metadata
 
 SHOWN = rows.columns(Campaign, campaigns)
 TEXT = ["template_id", "template_version", "text"]
-EDITED = ["name", *TEXT, "audience", "sender_name", "offer_link", "offer", "track_links", "on_long_text", "schedule"]
-OPEN = batches.c.state.in_(["READY", "PUBLISHED", "TAKEN"])
+TERMS = ["sender_name", "offer_link", "offer", "track_links", "on_long_text", "schedule", "throttle_per_hour"]
+EDITED = ["name", *TEXT, "audience", *TERMS]
+WAITING = ["READY", "PUBLISHED"]
+OPEN = batches.c.state.in_([*WAITING, "TAKEN"])
 
 
 class CampaignStatements(HistoryStatements):
@@ -76,14 +79,15 @@ class CampaignStatements(HistoryStatements):
         state = Campaign.SENDING if row.credits_held else Campaign.PREPARING
         mine = (batches.c.campaign_id == row.id, batches.c.state == "TAKEN")
         await self.connection.execute(update(batches).where(*mine).values(publish_time=None))
-        # Whoever prepared it before the pause has lost it.
+        # Whoever prepared it before the pause has lost it. Whoever resumes after a spike has seen it.
         again = {"state": state, "failure": "", "lease_id": "", "lease_expire_time": text("'epoch'")}
+        again["guarded"] = row.guarded and row.failure not in states.SPIKES
         return await self.update_campaign(row.id, **again)
 
     async def cancel(self, row: AnyRow) -> AnyRow:
         """Skips what no sender had begun; the rest ends with its senders."""
         dropped = await self.drop_batches(row.id)
-        skipped = row.skipped | ({"cancelled": dropped} if dropped else {})
+        skipped = row.skipped | ({CANCELLED: dropped} if dropped else {})
         return await self.update_campaign(row.id, state=Campaign.CANCELLED, finish_time=func.now(), skipped=skipped)
 
     async def fail(self, row: AnyRow, reason: str) -> None:
@@ -101,7 +105,7 @@ class CampaignStatements(HistoryStatements):
 
     async def drop_batches(self, id: str) -> int:
         """Cancels the batches that no sender has begun; returns their recipients."""
-        waiting = (batches.c.campaign_id == id, batches.c.state.in_(["READY", "PUBLISHED"]))
+        waiting = (batches.c.campaign_id == id, batches.c.state.in_(WAITING))
         dropped = update(batches).where(*waiting).values(state="CANCELLED").returning(batches.c.recipient_count)
         return sum((await self.connection.execute(dropped)).scalars())
 

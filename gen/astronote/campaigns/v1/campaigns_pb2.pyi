@@ -456,6 +456,7 @@ class Campaign(_message.Message):
     TEMPLATE_VERSION_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
+    THROTTLE_PER_HOUR_FIELD_NUMBER: _builtins.int
     ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
     TRACK_LINKS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -469,7 +470,9 @@ class Campaign(_message.Message):
     """Empty means the merchant's."""
     state: Global___Campaign.State.ValueType
     failure: _builtins.str
-    """Such as `INSUFFICIENT_CREDITS`, `COUNTRY_NOT_ALLOWED`; where it is paused, `DAILY_CAP_REACHED`, `SPENDING_BRAKED`."""
+    """Such as `INSUFFICIENT_CREDITS`, `COUNTRY_NOT_ALLOWED`; where it is paused, `DAILY_CAP_REACHED`, `SPENDING_BRAKED`,
+    `FAILURES_SPIKED`, `OPT_OUTS_SPIKED`; once resumed after one of the last two, it does not pause by itself again.
+    """
     offer_link: _builtins.bool
     """Gives each text a link to the reader's own offer: where `{{offer_link}}` stands, or else at the end, with the words
     "View offer" in the text's language.
@@ -481,6 +484,8 @@ class Campaign(_message.Message):
     kind: Global___Campaign.Kind.ValueType
     parent_id: _builtins.str
     """The campaign that it is a test or an occurrence of, or the automation that sent it."""
+    throttle_per_hour: _builtins.int
+    """So many texts an hour at the most, evenly: 60 to 10,000,000; 0 is as fast as can be."""
     track_links: _builtins.bool
     """Puts a short link of ours in the place of each link of the text that says `http` or `https`, at most 9, and counts
     who follows it. Such a link holds no merge field; a link in the value of one stays as it is.
@@ -539,12 +544,13 @@ class Campaign(_message.Message):
         template_version: _builtins.int = ...,
         kind: Global___Campaign.Kind.ValueType = ...,
         parent_id: _builtins.str = ...,
+        throttle_per_hour: _builtins.int = ...,
         archive_time: _timestamp_pb2.Timestamp | None = ...,
         track_links: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "finish_time", b"finish_time", "missed_time", b"missed_time", "offer", b"offer", "schedule", b"schedule", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "missed_time", b"missed_time", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "on_long_text", b"on_long_text", "parent_id", b"parent_id", "schedule", b"schedule", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "template_version", b"template_version", "text", b"text", "track_links", b"track_links"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "missed_time", b"missed_time", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "on_long_text", b"on_long_text", "parent_id", b"parent_id", "schedule", b"schedule", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "template_version", b"template_version", "text", b"text", "throttle_per_hour", b"throttle_per_hour", "track_links", b"track_links"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -602,7 +608,9 @@ class Counts(_message.Message):
     """Submitted, and whether it was accepted can't be known yet. Never sent again."""
     @_builtins.property
     def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """By reason: `opted_out`, `cancelled`, `insufficient_credits`."""
+        """By reason: `opted_out`, `cancelled`, `insufficient_credits`, `text_too_long`, `offer_expired` (before the text's turn
+        came).
+        """
 
     def __init__(
         self,
@@ -1351,7 +1359,7 @@ class ClaimBatchResponse(_message.Message):
         WAIT: ClaimBatchResponse._Verdict.ValueType  # 2
         """Paused: put it down, it will be published again."""
         STOP: ClaimBatchResponse._Verdict.ValueType  # 3
-        """Cancelled after it was begun: what is left of it is recorded as skipped."""
+        """Cancelled, or its offer expired, after it was begun: what is left of it is recorded as skipped for `reason`."""
         DROP: ClaimBatchResponse._Verdict.ValueType  # 4
         """Cancelled before it was begun, or done: there is nothing to do or to record."""
 
@@ -1361,20 +1369,23 @@ class ClaimBatchResponse(_message.Message):
     WAIT: ClaimBatchResponse.Verdict.ValueType  # 2
     """Paused: put it down, it will be published again."""
     STOP: ClaimBatchResponse.Verdict.ValueType  # 3
-    """Cancelled after it was begun: what is left of it is recorded as skipped."""
+    """Cancelled, or its offer expired, after it was begun: what is left of it is recorded as skipped for `reason`."""
     DROP: ClaimBatchResponse.Verdict.ValueType  # 4
     """Cancelled before it was begun, or done: there is nothing to do or to record."""
 
     VERDICT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     verdict: Global___ClaimBatchResponse.Verdict.ValueType
+    reason: _builtins.str
     def __init__(
         self,
         *,
         verdict: Global___ClaimBatchResponse.Verdict.ValueType = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

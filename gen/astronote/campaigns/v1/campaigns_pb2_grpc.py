@@ -522,7 +522,7 @@ class CampaignsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeCampaign(self, request, context):
-        """Goes on from where it was paused. Refuses `WRONG_STATE`.
+        """Goes on from where it was paused, by the merchant or by itself. Refuses `WRONG_STATE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

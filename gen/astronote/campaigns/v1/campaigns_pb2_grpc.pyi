@@ -196,7 +196,7 @@ class CampaignsServiceStub:
     PauseCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.PauseCampaignRequest, _campaigns_pb2.Campaign]
     """Pauses. Once it has answered, only batches that a sender had begun still go out. Refuses `WRONG_STATE`."""
     ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.ResumeCampaignRequest, _campaigns_pb2.Campaign]
-    """Goes on from where it was paused. Refuses `WRONG_STATE`."""
+    """Goes on from where it was paused, by the merchant or by itself. Refuses `WRONG_STATE`."""
     CancelCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.CancelCampaignRequest, _campaigns_pb2.Campaign]
     """Ends a campaign: what no sender had begun is skipped, and its credits are released. Refuses `WRONG_STATE`."""
     CopyCampaign: _grpc.UnaryUnaryMultiCallable[_campaigns_pb2.CopyCampaignRequest, _campaigns_pb2.Campaign]
@@ -270,7 +270,7 @@ class CampaignsServiceAsyncStub(CampaignsServiceStub):
     PauseCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.PauseCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Pauses. Once it has answered, only batches that a sender had begun still go out. Refuses `WRONG_STATE`."""
     ResumeCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.ResumeCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
-    """Goes on from where it was paused. Refuses `WRONG_STATE`."""
+    """Goes on from where it was paused, by the merchant or by itself. Refuses `WRONG_STATE`."""
     CancelCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.CancelCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
     """Ends a campaign: what no sender had begun is skipped, and its credits are released. Refuses `WRONG_STATE`."""
     CopyCampaign: _aio.UnaryUnaryMultiCallable[_campaigns_pb2.CopyCampaignRequest, _campaigns_pb2.Campaign]  # type: ignore[assignment]
@@ -407,7 +407,7 @@ class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _campaigns_pb2.ResumeCampaignRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_campaigns_pb2.Campaign, _abc.Awaitable[_campaigns_pb2.Campaign]]:
-        """Goes on from where it was paused. Refuses `WRONG_STATE`."""
+        """Goes on from where it was paused, by the merchant or by itself. Refuses `WRONG_STATE`."""
 
     @_abc_1.abstractmethod
     def CancelCampaign(
