@@ -55,6 +55,10 @@ class EventIdInvalid(InvalidArgument):
     """The event id is none of this stream's."""
 
 
+class RecipientNotFound(NotFound):
+    """The merchant has no such recipient."""
+
+
 class DaysInvalid(InvalidArgument):
     """A dashboard has 1 to 366 days."""
 

@@ -30,5 +30,9 @@ class Sent:
 
     @property
     def contact_id(self) -> str:
-        """Empty where the text went to somebody who is no contact."""
-        return str(UUID(bytes=self.recipient.contact_id)) if self.recipient.contact_id else ""
+        return contact_id(self.recipient)
+
+
+def contact_id(recipient: BatchRecipient) -> str:
+    """Empty where the text went to somebody who is no contact."""
+    return str(UUID(bytes=recipient.contact_id)) if recipient.contact_id else ""

@@ -30,6 +30,7 @@ from services.campaigns.guarding import Brake, OfferEnds
 from services.campaigns.history import Historian
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences, Preparer
+from services.campaigns.recipients import Outcomes
 from services.campaigns.scheduling import Scheduler
 from services.campaigns.servicers.automations import Automations
 from services.campaigns.servicers.batches import Batches
@@ -72,7 +73,7 @@ def parts(app: App[Settings]) -> Parts:
             add_AutomationsServiceServicer_to_server: Automations(database, merchants, audiences),
             add_OffersServiceServicer_to_server: Offers(database, codes),
             add_PrivacyServiceServicer_to_server: Privacy(database),
-            add_ResultsServiceServicer_to_server: Results(database, merchants),
+            add_ResultsServiceServicer_to_server: Results(database, merchants, Outcomes(sender, contacts)),
         },
         consumers=[
             Consumer(CampaignTally, consumers.on_tally),

@@ -48,6 +48,20 @@ class Tallies(rpc.TalliesServiceServicer):
         return pb.GetTallyResponse(tally=tally, finished_batch_ids=finished)
 
 
+class Outcomes(rpc.OutcomesServiceServicer):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ListOutcomes(self, request: pb.ListOutcomesRequest, context: Context) -> pb.ListOutcomesResponse:
+        limit = pages.size(request.page_size)
+        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+            return pb.ListOutcomesResponse(messages=await store.outcome_page(request, limit))
+
+    async def GetOutcome(self, request: pb.GetOutcomeRequest, context: Context) -> pb.Outcome:
+        async with SenderStore.open(self._database, caller.merchant_id()) as store:
+            return await store.outcome(request.id)
+
+
 class Reports(rpc.ReportsServiceServicer):
     def __init__(self, database: Database, proof: Proof, received: asyncio.Event, replayer: Replayer) -> None:
         self._database, self._proof, self._received = database, proof, received

@@ -24,7 +24,7 @@ from services.sender.listening import Listener, Obedience
 from services.sender.privacy import Privacy
 from services.sender.providers.mitto import Mitto
 from services.sender.replay import Replayer
-from services.sender.servicer import Inbound, Messages, Reports, Tallies
+from services.sender.servicer import Inbound, Messages, Outcomes, Reports, Tallies
 from services.sender.settings import Settings
 from services.sender.singles import Merchants, Singles
 from services.sender.submission import Gatekeepers, Submitter
@@ -57,6 +57,7 @@ def parts(app: App[Settings]) -> Parts:
             rpc.add_MessagesServiceServicer_to_server: Messages(database, singles),
             privacy_pb2_grpc.add_PrivacyServiceServicer_to_server: Privacy(database),
             rpc.add_TalliesServiceServicer_to_server: Tallies(database),
+            rpc.add_OutcomesServiceServicer_to_server: Outcomes(database),
             rpc.add_ReportsServiceServicer_to_server: Reports(database, proof, received, Replayer(database, applier)),
             inbound_rpc.add_InboundServiceServicer_to_server: Inbound(database, proof, posted, pending),
         },

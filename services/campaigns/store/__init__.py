@@ -8,6 +8,7 @@ from services.campaigns.store.figures import FigureStatements
 from services.campaigns.store.guards import GuardStatements
 from services.campaigns.store.history import HistoryStatements
 from services.campaigns.store.privacy import PrivacyStatements
+from services.campaigns.store.recipients import RecipientStatements
 from services.campaigns.store.responses import ResponseStatements
 from services.campaigns.store.schedules import ScheduleStatements
 from services.campaigns.store.templates import TemplateStatements
@@ -22,6 +23,7 @@ class CampaignStore(
     HistoryStatements,
     FigureStatements,
     PrivacyStatements,
+    RecipientStatements,
     ResponseStatements,
     AutomationStatements,
     EnrolmentStatements,

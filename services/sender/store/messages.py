@@ -9,12 +9,12 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import bindparam, delete, func, select, text
 
 from astronote.sender.v1.batches_pb2 import SendBatch
-from astronote.sender.v1.sender_pb2 import ListMessagesRequest, Message
+from astronote.sender.v1.sender_pb2 import ListMessagesRequest, ListOutcomesRequest, Message, Outcome
 from kit import rows
 from kit.store import Store
 from services.sender.errors import MessageNotFound
 from services.sender.outcomes import COLUMNS, Change, Result
-from services.sender.tables import messages
+from services.sender.tables import attempts, messages
 
 _COPY = (
     'COPY messages (id, merchant_id, campaign_id, contact_id, attempt_id, "to", text, segments, credits, state,'
@@ -119,6 +119,32 @@ class MessageStatements(Store):
         if row is None:
             raise MessageNotFound(id=id)
         return rows.message(Message, row)
+
+    async def outcome_page(self, request: ListOutcomesRequest, limit: int) -> list[Message]:
+        """In the order of the ids, without their texts."""
+        mine = (messages.c.merchant_id == self.merchant_id, messages.c.id.between(request.first_id, request.last_id))
+        query = select(*LISTED).where(*mine).order_by(messages.c.id).limit(limit)
+        if request.state:
+            query = query.where(messages.c.state == request.state)
+        return [rows.message(Message, row) for row in await self.connection.execute(query)]
+
+    async def outcome(self, id: int) -> Outcome:
+        """Refuses `MessageNotFound`."""
+        message = await self.message(id)
+        query = (
+            select(
+                messages.c.credits,
+                messages.c.link_open_time,
+                attempts.c.create_time.label("attempt_time"),
+                attempts.c.finish_time.label("answer_time"),
+                func.coalesce(attempts.c.state, "").label("answer"),
+                func.coalesce(attempts.c.detail, "").label("answer_detail"),
+                func.coalesce(attempts.c.recipient_count, 0).label("attempt_recipients"),
+            )
+            .join(attempts, attempts.c.id == messages.c.attempt_id, isouter=True)
+            .where(messages.c.id == id, messages.c.merchant_id == self.merchant_id)
+        )
+        return Outcome(message=message, **(await self.connection.execute(query)).one()._mapping)
 
     async def message_page(self, filters: ListMessagesRequest, before: int | None, limit: int) -> list[Message]:
         """Newest first, without their texts."""

@@ -22,13 +22,15 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from astronote.contacts.v1 import audience_pb2 as astronote_dot_contacts_dot_v1_dot_audience__pb2
 from astronote.options.v1 import options_pb2 as astronote_dot_options_dot_v1_dot_options__pb2
+from astronote.sender.v1 import sender_pb2 as astronote_dot_sender_dot_v1_dot_sender__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$astronote/campaigns/v1/reports.proto\x12\x16\x61stronote.campaigns.v1\x1a\"astronote/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x01\n\x08\x41\x63tivity\x12\x11\n\tsubmitted\x18\x01 \x01(\x05\x12\x11\n\tdelivered\x18\x02 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x05\x12\x0f\n\x07\x63redits\x18\x04 \x01(\x05\x12\r\n\x05views\x18\x05 \x01(\x05\x12\x0f\n\x07viewers\x18\x06 \x01(\x05\x12\x15\n\rmachine_views\x18\x07 \x01(\x05\x12\x0e\n\x06\x63licks\x18\x08 \x01(\x05\x12\x10\n\x08\x63lickers\x18\t \x01(\x05\x12\x16\n\x0emachine_clicks\x18\n \x01(\x05\x12\x13\n\x0bredemptions\x18\x0b \x01(\x05\x12\x14\n\x0cunsubscribes\x18\x0c \x01(\x05\"l\n\x06Moment\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32 .astronote.campaigns.v1.Activity\"G\n\x03\x44\x61y\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x32\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32 .astronote.campaigns.v1.Activity\"#\n\x13GetDashboardRequest\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\"\xdc\x01\n\tDashboard\x12\x11\n\ttime_zone\x18\x01 \x01(\t\x12/\n\x05total\x18\x02 \x01(\x0b\x32 .astronote.campaigns.v1.Activity\x12\x32\n\x08previous\x18\x03 \x01(\x0b\x32 .astronote.campaigns.v1.Activity\x12)\n\x04\x64\x61ys\x18\x04 \x03(\x0b\x32\x1b.astronote.campaigns.v1.Day\x12\x11\n\tcampaigns\x18\x05 \x01(\x05\x12\x19\n\x11running_campaigns\x18\x06 \x01(\x05\"\x84\x01\n\x14ListResponsesRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.astronote.campaigns.v1.Response.Kind\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x15ListResponsesResponse\x12\x33\n\tresponses\x18\x01 \x03(\x0b\x32 .astronote.campaigns.v1.Response\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x03\n\x08Response\x12\x12\n\nmessage_id\x18\x01 \x01(\x03\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\r\n\x05views\x18\x03 \x01(\x05\x12\x0e\n\x06\x63licks\x18\x04 \x01(\x05\x12.\n\nclick_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttill_code\x18\x06 \x01(\t\x12/\n\x0bredeem_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eredeem_user_id\x18\x08 \x01(\t\x12\x19\n\x11redeem_api_key_id\x18\t \x01(\t\x12\x34\n\x10unsubscribe_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\n\n\x06VIEWED\x10\x01\x12\x0b\n\x07\x43LICKED\x10\x02\x12\x0c\n\x08REDEEMED\x10\x03\x12\x10\n\x0cUNSUBSCRIBED\x10\x04\x32\xae\x02\n\x0eResultsService\x12~\n\x0cGetDashboard\x12+.astronote.campaigns.v1.GetDashboardRequest\x1a!.astronote.campaigns.v1.Dashboard\"\x1e\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/dashboard\x12\x9b\x01\n\rListResponses\x12,.astronote.campaigns.v1.ListResponsesRequest\x1a-.astronote.campaigns.v1.ListResponsesResponse\"-\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/campaigns/{id}/responsesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$astronote/campaigns/v1/reports.proto\x12\x16\x61stronote.campaigns.v1\x1a$astronote/contacts/v1/audience.proto\x1a\"astronote/options/v1/options.proto\x1a astronote/sender/v1/sender.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x01\n\x08\x41\x63tivity\x12\x11\n\tsubmitted\x18\x01 \x01(\x05\x12\x11\n\tdelivered\x18\x02 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x05\x12\x0f\n\x07\x63redits\x18\x04 \x01(\x05\x12\r\n\x05views\x18\x05 \x01(\x05\x12\x0f\n\x07viewers\x18\x06 \x01(\x05\x12\x15\n\rmachine_views\x18\x07 \x01(\x05\x12\x0e\n\x06\x63licks\x18\x08 \x01(\x05\x12\x10\n\x08\x63lickers\x18\t \x01(\x05\x12\x16\n\x0emachine_clicks\x18\n \x01(\x05\x12\x13\n\x0bredemptions\x18\x0b \x01(\x05\x12\x14\n\x0cunsubscribes\x18\x0c \x01(\x05\"l\n\x06Moment\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32 .astronote.campaigns.v1.Activity\"G\n\x03\x44\x61y\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x32\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32 .astronote.campaigns.v1.Activity\"#\n\x13GetDashboardRequest\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\"\xdc\x01\n\tDashboard\x12\x11\n\ttime_zone\x18\x01 \x01(\t\x12/\n\x05total\x18\x02 \x01(\x0b\x32 .astronote.campaigns.v1.Activity\x12\x32\n\x08previous\x18\x03 \x01(\x0b\x32 .astronote.campaigns.v1.Activity\x12)\n\x04\x64\x61ys\x18\x04 \x03(\x0b\x32\x1b.astronote.campaigns.v1.Day\x12\x11\n\tcampaigns\x18\x05 \x01(\x05\x12\x19\n\x11running_campaigns\x18\x06 \x01(\x05\"\x84\x01\n\x14ListResponsesRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.astronote.campaigns.v1.Response.Kind\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x15ListResponsesResponse\x12\x33\n\tresponses\x18\x01 \x03(\x0b\x32 .astronote.campaigns.v1.Response\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x03\n\x08Response\x12\x12\n\nmessage_id\x18\x01 \x01(\x03\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\r\n\x05views\x18\x03 \x01(\x05\x12\x0e\n\x06\x63licks\x18\x04 \x01(\x05\x12.\n\nclick_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttill_code\x18\x06 \x01(\t\x12/\n\x0bredeem_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eredeem_user_id\x18\x08 \x01(\t\x12\x19\n\x11redeem_api_key_id\x18\t \x01(\t\x12\x34\n\x10unsubscribe_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\n\n\x06VIEWED\x10\x01\x12\x0b\n\x07\x43LICKED\x10\x02\x12\x0c\n\x08REDEEMED\x10\x03\x12\x10\n\x0cUNSUBSCRIBED\x10\x04\"\x83\x01\n\x15ListRecipientsRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".astronote.sender.v1.Message.State\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"c\n\x16ListRecipientsResponse\x12\x30\n\nrecipients\x18\x01 \x03(\x0b\x32\x1c.astronote.sender.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x17\x45xplainRecipientRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\"\xb8\x01\n\x0b\x45xplanation\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\x03\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x31\n\x08\x61udience\x18\x04 \x01(\x0b\x32\x1f.astronote.contacts.v1.Audience\x12\x0c\n\x04text\x18\x05 \x01(\t\x12+\n\x05steps\x18\x06 \x03(\x0b\x32\x1c.astronote.campaigns.v1.Step\"\xaf\x04\n\x04Step\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.astronote.campaigns.v1.Step.Kind\x12\x35\n\x07verdict\x18\x02 \x01(\x0e\x32$.astronote.campaigns.v1.Step.Verdict\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x07\x64\x65tails\x18\x05 \x03(\x0b\x32).astronote.campaigns.v1.Step.DetailsEntry\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc3\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x41UDIENCE\x10\x01\x12\x0b\n\x07\x43ONSENT\x10\x02\x12\n\n\x06TIMING\x10\x03\x12\t\n\x05PRICE\x10\x04\x12\x0f\n\x0bSUPPRESSION\x10\x05\x12\x07\n\x03\x43\x41P\x10\x06\x12\x0b\n\x07\x41TTEMPT\x10\x07\x12\x0c\n\x08PROVIDER\x10\x08\x12\n\n\x06REPORT\x10\t\x12\t\n\x05MONEY\x10\n\x12\x0c\n\x08RESPONSE\x10\x0b\x12\x0c\n\x08HOLD_OUT\x10\x0c\x12\x0b\n\x07VARIANT\x10\r\"S\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\n\n\x06PASSED\x10\x01\x12\x0b\n\x07STOPPED\x10\x02\x12\x0b\n\x07PENDING\x10\x03\x12\t\n\x05NOTED\x10\x04\x32\xae\x05\n\x0eResultsService\x12~\n\x0cGetDashboard\x12+.astronote.campaigns.v1.GetDashboardRequest\x1a!.astronote.campaigns.v1.Dashboard\"\x1e\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/dashboard\x12\x9b\x01\n\rListResponses\x12,.astronote.campaigns.v1.ListResponsesRequest\x1a-.astronote.campaigns.v1.ListResponsesResponse\"-\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/campaigns/{id}/responses\x12\x9f\x01\n\x0eListRecipients\x12-.astronote.campaigns.v1.ListRecipientsRequest\x1a..astronote.campaigns.v1.ListRecipientsResponse\".\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/campaigns/{id}/recipients\x12\xdb\x01\n\x10\x45xplainRecipient\x12/.astronote.campaigns.v1.ExplainRecipientRequest\x1a#.astronote.campaigns.v1.Explanation\"q\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x62\x12#/v1/recipients/{message_id}:explainZ;\x12\x39/v1/campaigns/{campaign_id}/contacts/{contact_id}:explainb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +39,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTRESPONSESREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_LISTRESPONSESREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTRECIPIENTSREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_LISTRECIPIENTSREQUEST'].fields_by_name['id']._serialized_options = b'\342A\001\002'
+  _globals['_STEP_DETAILSENTRY']._loaded_options = None
+  _globals['_STEP_DETAILSENTRY']._serialized_options = b'8\001'
   _globals['_RESULTSSERVICE'].methods_by_name['GetDashboard']._loaded_options = None
   _globals['_RESULTSSERVICE'].methods_by_name['GetDashboard']._serialized_options = b'\220\002\001\212\265\030\002\010\002\202\323\344\223\002\017\022\r/v1/dashboard'
   _globals['_RESULTSSERVICE'].methods_by_name['ListResponses']._loaded_options = None
   _globals['_RESULTSSERVICE'].methods_by_name['ListResponses']._serialized_options = b'\220\002\001\212\265\030\002\010\002\202\323\344\223\002\036\022\034/v1/campaigns/{id}/responses'
-  _globals['_ACTIVITY']._serialized_start=197
-  _globals['_ACTIVITY']._serialized_end=434
-  _globals['_MOMENT']._serialized_start=436
-  _globals['_MOMENT']._serialized_end=544
-  _globals['_DAY']._serialized_start=546
-  _globals['_DAY']._serialized_end=617
-  _globals['_GETDASHBOARDREQUEST']._serialized_start=619
-  _globals['_GETDASHBOARDREQUEST']._serialized_end=654
-  _globals['_DASHBOARD']._serialized_start=657
-  _globals['_DASHBOARD']._serialized_end=877
-  _globals['_LISTRESPONSESREQUEST']._serialized_start=880
-  _globals['_LISTRESPONSESREQUEST']._serialized_end=1012
-  _globals['_LISTRESPONSESRESPONSE']._serialized_start=1014
-  _globals['_LISTRESPONSESRESPONSE']._serialized_end=1115
-  _globals['_RESPONSE']._serialized_start=1118
-  _globals['_RESPONSE']._serialized_end=1507
-  _globals['_RESPONSE_KIND']._serialized_start=1422
-  _globals['_RESPONSE_KIND']._serialized_end=1507
-  _globals['_RESULTSSERVICE']._serialized_start=1510
-  _globals['_RESULTSSERVICE']._serialized_end=1812
+  _globals['_RESULTSSERVICE'].methods_by_name['ListRecipients']._loaded_options = None
+  _globals['_RESULTSSERVICE'].methods_by_name['ListRecipients']._serialized_options = b'\220\002\001\212\265\030\002\010\002\202\323\344\223\002\037\022\035/v1/campaigns/{id}/recipients'
+  _globals['_RESULTSSERVICE'].methods_by_name['ExplainRecipient']._loaded_options = None
+  _globals['_RESULTSSERVICE'].methods_by_name['ExplainRecipient']._serialized_options = b'\220\002\001\212\265\030\002\010\002\202\323\344\223\002b\022#/v1/recipients/{message_id}:explainZ;\0229/v1/campaigns/{campaign_id}/contacts/{contact_id}:explain'
+  _globals['_ACTIVITY']._serialized_start=269
+  _globals['_ACTIVITY']._serialized_end=506
+  _globals['_MOMENT']._serialized_start=508
+  _globals['_MOMENT']._serialized_end=616
+  _globals['_DAY']._serialized_start=618
+  _globals['_DAY']._serialized_end=689
+  _globals['_GETDASHBOARDREQUEST']._serialized_start=691
+  _globals['_GETDASHBOARDREQUEST']._serialized_end=726
+  _globals['_DASHBOARD']._serialized_start=729
+  _globals['_DASHBOARD']._serialized_end=949
+  _globals['_LISTRESPONSESREQUEST']._serialized_start=952
+  _globals['_LISTRESPONSESREQUEST']._serialized_end=1084
+  _globals['_LISTRESPONSESRESPONSE']._serialized_start=1086
+  _globals['_LISTRESPONSESRESPONSE']._serialized_end=1187
+  _globals['_RESPONSE']._serialized_start=1190
+  _globals['_RESPONSE']._serialized_end=1579
+  _globals['_RESPONSE_KIND']._serialized_start=1494
+  _globals['_RESPONSE_KIND']._serialized_end=1579
+  _globals['_LISTRECIPIENTSREQUEST']._serialized_start=1582
+  _globals['_LISTRECIPIENTSREQUEST']._serialized_end=1713
+  _globals['_LISTRECIPIENTSRESPONSE']._serialized_start=1715
+  _globals['_LISTRECIPIENTSRESPONSE']._serialized_end=1814
+  _globals['_EXPLAINRECIPIENTREQUEST']._serialized_start=1816
+  _globals['_EXPLAINRECIPIENTREQUEST']._serialized_end=1902
+  _globals['_EXPLANATION']._serialized_start=1905
+  _globals['_EXPLANATION']._serialized_end=2089
+  _globals['_STEP']._serialized_start=2092
+  _globals['_STEP']._serialized_end=2651
+  _globals['_STEP_DETAILSENTRY']._serialized_start=2322
+  _globals['_STEP_DETAILSENTRY']._serialized_end=2368
+  _globals['_STEP_KIND']._serialized_start=2371
+  _globals['_STEP_KIND']._serialized_end=2566
+  _globals['_STEP_VERDICT']._serialized_start=2568
+  _globals['_STEP_VERDICT']._serialized_end=2651
+  _globals['_RESULTSSERVICE']._serialized_start=2654
+  _globals['_RESULTSSERVICE']._serialized_end=3340
 # @@protoc_insertion_point(module_scope)

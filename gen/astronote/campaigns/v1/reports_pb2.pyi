@@ -3,6 +3,8 @@
 isort:skip_file
 What became of campaigns, beside their books."""
 
+from astronote.contacts.v1 import audience_pb2 as _audience_pb2
+from astronote.sender.v1 import sender_pb2 as _sender_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -329,3 +331,273 @@ class Response(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Response: _TypeAlias = Response  # noqa: Y015
+
+@_typing.final
+class ListRecipientsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    state: _sender_pb2.Message.State.ValueType
+    """Only those who stand there."""
+    page_size: _builtins.int
+    """Default 50, at most 500."""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        state: _sender_pb2.Message.State.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecipientsRequest: _TypeAlias = ListRecipientsRequest  # noqa: Y015
+
+@_typing.final
+class ListRecipientsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedCompositeFieldContainer[_sender_pb2.Message]: ...
+    def __init__(
+        self,
+        *,
+        recipients: _abc.Iterable[_sender_pb2.Message] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "recipients", b"recipients"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecipientsResponse: _TypeAlias = ListRecipientsResponse  # noqa: Y015
+
+@_typing.final
+class ExplainRecipientRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.int
+    """As lists of recipients, responses and messages show it."""
+    campaign_id: _builtins.str
+    """With `contactId`, in the place of a message."""
+    contact_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.int = ...,
+        campaign_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "contact_id", b"contact_id", "message_id", b"message_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRecipientRequest: _TypeAlias = ExplainRecipientRequest  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    """Why somebody did or did not get a text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    message_id: _builtins.int
+    """0 where no text was made for the contact."""
+    contact_id: _builtins.str
+    text: _builtins.str
+    """As it was made for the person; empty once it is forgotten."""
+    @_builtins.property
+    def audience(self) -> _audience_pb2.Audience:
+        """Whom the campaign is for."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]: ...
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        message_id: _builtins.int = ...,
+        contact_id: _builtins.str = ...,
+        audience: _audience_pb2.Audience | None = ...,
+        text: _builtins.str = ...,
+        steps: _abc.Iterable[Global___Step] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "campaign_id", b"campaign_id", "contact_id", b"contact_id", "message_id", b"message_id", "steps", b"steps", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Step(_message.Message):
+    """One decision on the way of a text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Step._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Step._Kind.ValueType  # 0
+        AUDIENCE: Step._Kind.ValueType  # 1
+        """Whether the campaign's audience had the person when it was frozen."""
+        CONSENT: Step._Kind.ValueType  # 2
+        """What the ledger of consents says, up to the submission."""
+        TIMING: Step._Kind.ValueType  # 3
+        """Schedule, quiet hours and pace: when the text may leave."""
+        PRICE: Step._Kind.ValueType  # 4
+        """What it costs."""
+        SUPPRESSION: Step._Kind.ValueType  # 5
+        """Who may be texted no more is asked for right before the submission."""
+        CAP: Step._Kind.ValueType  # 6
+        """How many texts the person may get."""
+        ATTEMPT: Step._Kind.ValueType  # 7
+        """It was handed to the provider."""
+        PROVIDER: Step._Kind.ValueType  # 8
+        """What the provider answered."""
+        REPORT: Step._Kind.ValueType  # 9
+        """What the provider reported later."""
+        MONEY: Step._Kind.ValueType  # 10
+        """What became of the credits that were held for it."""
+        RESPONSE: Step._Kind.ValueType  # 11
+        """What the person did with the links."""
+        HOLD_OUT: Step._Kind.ValueType  # 12
+        """Whether the person is left without the text to see what it does."""
+        VARIANT: Step._Kind.ValueType  # 13
+        """Which of the campaign's texts it is."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: Step.Kind.ValueType  # 0
+    AUDIENCE: Step.Kind.ValueType  # 1
+    """Whether the campaign's audience had the person when it was frozen."""
+    CONSENT: Step.Kind.ValueType  # 2
+    """What the ledger of consents says, up to the submission."""
+    TIMING: Step.Kind.ValueType  # 3
+    """Schedule, quiet hours and pace: when the text may leave."""
+    PRICE: Step.Kind.ValueType  # 4
+    """What it costs."""
+    SUPPRESSION: Step.Kind.ValueType  # 5
+    """Who may be texted no more is asked for right before the submission."""
+    CAP: Step.Kind.ValueType  # 6
+    """How many texts the person may get."""
+    ATTEMPT: Step.Kind.ValueType  # 7
+    """It was handed to the provider."""
+    PROVIDER: Step.Kind.ValueType  # 8
+    """What the provider answered."""
+    REPORT: Step.Kind.ValueType  # 9
+    """What the provider reported later."""
+    MONEY: Step.Kind.ValueType  # 10
+    """What became of the credits that were held for it."""
+    RESPONSE: Step.Kind.ValueType  # 11
+    """What the person did with the links."""
+    HOLD_OUT: Step.Kind.ValueType  # 12
+    """Whether the person is left without the text to see what it does."""
+    VARIANT: Step.Kind.ValueType  # 13
+    """Which of the campaign's texts it is."""
+
+    class _Verdict:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Step._Verdict.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        VERDICT_UNSPECIFIED: Step._Verdict.ValueType  # 0
+        PASSED: Step._Verdict.ValueType  # 1
+        """It goes on from here."""
+        STOPPED: Step._Verdict.ValueType  # 2
+        """It ends here."""
+        PENDING: Step._Verdict.ValueType  # 3
+        """It is not known yet."""
+        NOTED: Step._Verdict.ValueType  # 4
+        """It decides nothing."""
+
+    class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper): ...
+    VERDICT_UNSPECIFIED: Step.Verdict.ValueType  # 0
+    PASSED: Step.Verdict.ValueType  # 1
+    """It goes on from here."""
+    STOPPED: Step.Verdict.ValueType  # 2
+    """It ends here."""
+    PENDING: Step.Verdict.ValueType  # 3
+    """It is not known yet."""
+    NOTED: Step.Verdict.ValueType  # 4
+    """It decides nothing."""
+
+    @_typing.final
+    class DetailsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KIND_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    kind: Global___Step.Kind.ValueType
+    verdict: Global___Step.Verdict.ValueType
+    reason: _builtins.str
+    """Such as `opted_out`; empty where there is nothing to say."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def details(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the decision stands on, by name."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___Step.Kind.ValueType = ...,
+        verdict: Global___Step.Verdict.ValueType = ...,
+        reason: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        details: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "kind", b"kind", "reason", b"reason", "time", b"time", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Step: _TypeAlias = Step  # noqa: Y015

@@ -45,6 +45,16 @@ class ResultsServiceStub:
                 request_serializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListResponsesRequest.SerializeToString,
                 response_deserializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListResponsesResponse.FromString,
                 _registered_method=True)
+        self.ListRecipients = channel.unary_unary(
+                '/astronote.campaigns.v1.ResultsService/ListRecipients',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListRecipientsRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListRecipientsResponse.FromString,
+                _registered_method=True)
+        self.ExplainRecipient = channel.unary_unary(
+                '/astronote.campaigns.v1.ResultsService/ExplainRecipient',
+                request_serializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ExplainRecipientRequest.SerializeToString,
+                response_deserializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.Explanation.FromString,
+                _registered_method=True)
 
 
 class ResultsServiceServicer:
@@ -68,6 +78,25 @@ class ResultsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRecipients(self, request, context):
+        """Lists the recipients of a campaign as they stand now, in the order in which they are texted: also those who wait
+        (`QUEUED`), and those whom a cancel left out (`SKIPPED`). A page may be short, or empty, with more to come: the last
+        one has no token. Who was skipped before a text was made for them is counted in the report only. Refuses
+        `CAMPAIGN_NOT_FOUND`, `PAGE_TOKEN_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainRecipient(self, request, context):
+        """Says why somebody did or did not get a campaign's text: each decision on the way, in its order. Asked for by the
+        message, or by campaign and contact, who then need not be among the recipients. Refuses `RECIPIENT_NOT_FOUND`,
+        `CAMPAIGN_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ResultsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +109,16 @@ def add_ResultsServiceServicer_to_server(servicer, server):
                     servicer.ListResponses,
                     request_deserializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListResponsesRequest.FromString,
                     response_serializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListResponsesResponse.SerializeToString,
+            ),
+            'ListRecipients': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecipients,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListRecipientsRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListRecipientsResponse.SerializeToString,
+            ),
+            'ExplainRecipient': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRecipient,
+                    request_deserializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.ExplainRecipientRequest.FromString,
+                    response_serializer=astronote_dot_campaigns_dot_v1_dot_reports__pb2.Explanation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +176,60 @@ class ResultsService:
             '/astronote.campaigns.v1.ResultsService/ListResponses',
             astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListResponsesRequest.SerializeToString,
             astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListResponsesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecipients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.ResultsService/ListRecipients',
+            astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListRecipientsRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_reports__pb2.ListRecipientsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainRecipient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.campaigns.v1.ResultsService/ExplainRecipient',
+            astronote_dot_campaigns_dot_v1_dot_reports__pb2.ExplainRecipientRequest.SerializeToString,
+            astronote_dot_campaigns_dot_v1_dot_reports__pb2.Explanation.FromString,
             options,
             channel_credentials,
             insecure,

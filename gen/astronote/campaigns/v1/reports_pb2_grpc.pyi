@@ -42,6 +42,17 @@ class ResultsServiceStub:
     left, and when. Who did nothing, and machines, are not among them. Refuses `CAMPAIGN_NOT_FOUND`,
     `PAGE_TOKEN_INVALID`.
     """
+    ListRecipients: _grpc.UnaryUnaryMultiCallable[_reports_pb2.ListRecipientsRequest, _reports_pb2.ListRecipientsResponse]
+    """Lists the recipients of a campaign as they stand now, in the order in which they are texted: also those who wait
+    (`QUEUED`), and those whom a cancel left out (`SKIPPED`). A page may be short, or empty, with more to come: the last
+    one has no token. Who was skipped before a text was made for them is counted in the report only. Refuses
+    `CAMPAIGN_NOT_FOUND`, `PAGE_TOKEN_INVALID`.
+    """
+    ExplainRecipient: _grpc.UnaryUnaryMultiCallable[_reports_pb2.ExplainRecipientRequest, _reports_pb2.Explanation]
+    """Says why somebody did or did not get a campaign's text: each decision on the way, in its order. Asked for by the
+    message, or by campaign and contact, who then need not be among the recipients. Refuses `RECIPIENT_NOT_FOUND`,
+    `CAMPAIGN_NOT_FOUND`.
+    """
 
 @_typing.type_check_only
 class ResultsServiceAsyncStub(ResultsServiceStub):
@@ -56,6 +67,17 @@ class ResultsServiceAsyncStub(ResultsServiceStub):
     """Lists what the readers of a campaign did with their links, in the order of the texts: who opened, clicked, redeemed,
     left, and when. Who did nothing, and machines, are not among them. Refuses `CAMPAIGN_NOT_FOUND`,
     `PAGE_TOKEN_INVALID`.
+    """
+    ListRecipients: _aio.UnaryUnaryMultiCallable[_reports_pb2.ListRecipientsRequest, _reports_pb2.ListRecipientsResponse]  # type: ignore[assignment]
+    """Lists the recipients of a campaign as they stand now, in the order in which they are texted: also those who wait
+    (`QUEUED`), and those whom a cancel left out (`SKIPPED`). A page may be short, or empty, with more to come: the last
+    one has no token. Who was skipped before a text was made for them is counted in the report only. Refuses
+    `CAMPAIGN_NOT_FOUND`, `PAGE_TOKEN_INVALID`.
+    """
+    ExplainRecipient: _aio.UnaryUnaryMultiCallable[_reports_pb2.ExplainRecipientRequest, _reports_pb2.Explanation]  # type: ignore[assignment]
+    """Says why somebody did or did not get a campaign's text: each decision on the way, in its order. Asked for by the
+    message, or by campaign and contact, who then need not be among the recipients. Refuses `RECIPIENT_NOT_FOUND`,
+    `CAMPAIGN_NOT_FOUND`.
     """
 
 class ResultsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -80,6 +102,29 @@ class ResultsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists what the readers of a campaign did with their links, in the order of the texts: who opened, clicked, redeemed,
         left, and when. Who did nothing, and machines, are not among them. Refuses `CAMPAIGN_NOT_FOUND`,
         `PAGE_TOKEN_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRecipients(
+        self,
+        request: _reports_pb2.ListRecipientsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reports_pb2.ListRecipientsResponse, _abc.Awaitable[_reports_pb2.ListRecipientsResponse]]:
+        """Lists the recipients of a campaign as they stand now, in the order in which they are texted: also those who wait
+        (`QUEUED`), and those whom a cancel left out (`SKIPPED`). A page may be short, or empty, with more to come: the last
+        one has no token. Who was skipped before a text was made for them is counted in the report only. Refuses
+        `CAMPAIGN_NOT_FOUND`, `PAGE_TOKEN_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainRecipient(
+        self,
+        request: _reports_pb2.ExplainRecipientRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reports_pb2.Explanation, _abc.Awaitable[_reports_pb2.Explanation]]:
+        """Says why somebody did or did not get a campaign's text: each decision on the way, in its order. Asked for by the
+        message, or by campaign and contact, who then need not be among the recipients. Refuses `RECIPIENT_NOT_FOUND`,
+        `CAMPAIGN_NOT_FOUND`.
         """
 
 def add_ResultsServiceServicer_to_server(servicer: ResultsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

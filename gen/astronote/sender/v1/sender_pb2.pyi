@@ -495,3 +495,126 @@ class GetTallyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTallyResponse: _TypeAlias = GetTallyResponse  # noqa: Y015
+
+@_typing.final
+class ListOutcomesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_ID_FIELD_NUMBER: _builtins.int
+    LAST_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    first_id: _builtins.int
+    """The first and the last id of the range."""
+    last_id: _builtins.int
+    state: Global___Message.State.ValueType
+    """Any where it is left out."""
+    page_size: _builtins.int
+    """1 to 500."""
+    def __init__(
+        self,
+        *,
+        first_id: _builtins.int = ...,
+        last_id: _builtins.int = ...,
+        state: Global___Message.State.ValueType = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_id", b"first_id", "last_id", b"last_id", "page_size", b"page_size", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOutcomesRequest: _TypeAlias = ListOutcomesRequest  # noqa: Y015
+
+@_typing.final
+class ListOutcomesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]: ...
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[Global___Message] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOutcomesResponse: _TypeAlias = ListOutcomesResponse  # noqa: Y015
+
+@_typing.final
+class GetOutcomeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOutcomeRequest: _TypeAlias = GetOutcomeRequest  # noqa: Y015
+
+@_typing.final
+class Outcome(_message.Message):
+    """How one message was submitted, and what came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
+    ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
+    ANSWER_TIME_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    ANSWER_DETAIL_FIELD_NUMBER: _builtins.int
+    ATTEMPT_RECIPIENTS_FIELD_NUMBER: _builtins.int
+    LINK_OPEN_TIME_FIELD_NUMBER: _builtins.int
+    credits: _builtins.int
+    answer: _builtins.str
+    """`OPEN`, `ACCEPTED`, `REFUSED`, `NOT_SENT` or `UNKNOWN`: what the provider's answer meant for all that went with it."""
+    answer_detail: _builtins.str
+    """The provider's words, where it refused, or why nobody knows."""
+    attempt_recipients: _builtins.int
+    """How many went with it."""
+    @_builtins.property
+    def message(self) -> Global___Message: ...
+    @_builtins.property
+    def attempt_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was said that it is about to be submitted, and when there was an answer; absent where there was no attempt."""
+
+    @_builtins.property
+    def answer_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def link_open_time(self) -> _timestamp_pb2.Timestamp:
+        """When its link was opened, where nothing else had shown that the provider took it."""
+
+    def __init__(
+        self,
+        *,
+        message: Global___Message | None = ...,
+        credits: _builtins.int = ...,
+        attempt_time: _timestamp_pb2.Timestamp | None = ...,
+        answer_time: _timestamp_pb2.Timestamp | None = ...,
+        answer: _builtins.str = ...,
+        answer_detail: _builtins.str = ...,
+        attempt_recipients: _builtins.int = ...,
+        link_open_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "attempt_time", b"attempt_time", "link_open_time", b"link_open_time", "message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_detail", b"answer_detail", "answer_time", b"answer_time", "attempt_recipients", b"attempt_recipients", "attempt_time", b"attempt_time", "credits", b"credits", "link_open_time", b"link_open_time", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015

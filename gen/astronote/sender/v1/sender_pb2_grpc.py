@@ -435,3 +435,123 @@ class TalliesService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class OutcomesServiceStub:
+    """Shows campaigns what became of its recipients.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListOutcomes = channel.unary_unary(
+                '/astronote.sender.v1.OutcomesService/ListOutcomes',
+                request_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ListOutcomesRequest.SerializeToString,
+                response_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ListOutcomesResponse.FromString,
+                _registered_method=True)
+        self.GetOutcome = channel.unary_unary(
+                '/astronote.sender.v1.OutcomesService/GetOutcome',
+                request_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.GetOutcomeRequest.SerializeToString,
+                response_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.Outcome.FromString,
+                _registered_method=True)
+
+
+class OutcomesServiceServicer:
+    """Shows campaigns what became of its recipients.
+    """
+
+    def ListOutcomes(self, request, context):
+        """Lists the messages with ids in a range, in their order, without their texts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOutcome(self, request, context):
+        """Says of one message how it was submitted. Refuses `MESSAGE_NOT_FOUND` where it was not, yet or at all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_OutcomesServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListOutcomes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOutcomes,
+                    request_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ListOutcomesRequest.FromString,
+                    response_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.ListOutcomesResponse.SerializeToString,
+            ),
+            'GetOutcome': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOutcome,
+                    request_deserializer=astronote_dot_sender_dot_v1_dot_sender__pb2.GetOutcomeRequest.FromString,
+                    response_serializer=astronote_dot_sender_dot_v1_dot_sender__pb2.Outcome.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'astronote.sender.v1.OutcomesService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('astronote.sender.v1.OutcomesService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class OutcomesService:
+    """Shows campaigns what became of its recipients.
+    """
+
+    @staticmethod
+    def ListOutcomes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.sender.v1.OutcomesService/ListOutcomes',
+            astronote_dot_sender_dot_v1_dot_sender__pb2.ListOutcomesRequest.SerializeToString,
+            astronote_dot_sender_dot_v1_dot_sender__pb2.ListOutcomesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOutcome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astronote.sender.v1.OutcomesService/GetOutcome',
+            astronote_dot_sender_dot_v1_dot_sender__pb2.GetOutcomeRequest.SerializeToString,
+            astronote_dot_sender_dot_v1_dot_sender__pb2.Outcome.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

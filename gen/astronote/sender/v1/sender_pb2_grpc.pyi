@@ -202,3 +202,46 @@ class TalliesServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns the tally of a campaign, and which of the named batches are finished."""
 
 def add_TalliesServiceServicer_to_server(servicer: TalliesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class OutcomesServiceStub:
+    """Shows campaigns what became of its recipients."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> OutcomesServiceAsyncStub: ...
+    ListOutcomes: _grpc.UnaryUnaryMultiCallable[_sender_pb2.ListOutcomesRequest, _sender_pb2.ListOutcomesResponse]
+    """Lists the messages with ids in a range, in their order, without their texts."""
+    GetOutcome: _grpc.UnaryUnaryMultiCallable[_sender_pb2.GetOutcomeRequest, _sender_pb2.Outcome]
+    """Says of one message how it was submitted. Refuses `MESSAGE_NOT_FOUND` where it was not, yet or at all."""
+
+@_typing.type_check_only
+class OutcomesServiceAsyncStub(OutcomesServiceStub):
+    """Shows campaigns what became of its recipients."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListOutcomes: _aio.UnaryUnaryMultiCallable[_sender_pb2.ListOutcomesRequest, _sender_pb2.ListOutcomesResponse]  # type: ignore[assignment]
+    """Lists the messages with ids in a range, in their order, without their texts."""
+    GetOutcome: _aio.UnaryUnaryMultiCallable[_sender_pb2.GetOutcomeRequest, _sender_pb2.Outcome]  # type: ignore[assignment]
+    """Says of one message how it was submitted. Refuses `MESSAGE_NOT_FOUND` where it was not, yet or at all."""
+
+class OutcomesServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Shows campaigns what became of its recipients."""
+
+    @_abc_1.abstractmethod
+    def ListOutcomes(
+        self,
+        request: _sender_pb2.ListOutcomesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sender_pb2.ListOutcomesResponse, _abc.Awaitable[_sender_pb2.ListOutcomesResponse]]:
+        """Lists the messages with ids in a range, in their order, without their texts."""
+
+    @_abc_1.abstractmethod
+    def GetOutcome(
+        self,
+        request: _sender_pb2.GetOutcomeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sender_pb2.Outcome, _abc.Awaitable[_sender_pb2.Outcome]]:
+        """Says of one message how it was submitted. Refuses `MESSAGE_NOT_FOUND` where it was not, yet or at all."""
+
+def add_OutcomesServiceServicer_to_server(servicer: OutcomesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
