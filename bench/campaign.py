@@ -80,7 +80,7 @@ def _costs(arena: Arena, size: int, before: Mapping[str, int], cpu: Mapping[str,
 
 def _memory(peaks: Mapping[int, Mapping[str, float]]) -> Iterator[Figure]:
     smaller, largest = peaks.get(10_000, {}), peaks[max(peaks)]
-    services = [name for name in largest if name not in ("postgres", "nats", "mitto")]
+    services = [name for name in largest if name not in ("postgres", "nats", "mitto", "stripe")]
     for name in services:
         yield Figure(f"peak of {name}", largest[name], "MB", PEAK_MB, more_is_better=False)
         if smaller and max(peaks) > 10_000:

@@ -44,6 +44,8 @@ class Credentials:
     nats_token: str = field(default_factory=_key)
     webhook_secret: str = field(default_factory=_key)
     mitto_api_key: str = field(default_factory=_key)
+    stripe_secret_key: str = field(default_factory=_key)
+    stripe_webhook_secret: str = field(default_factory=_key)
     link_key: str = field(default_factory=_key)
     suppression_key: str = field(default_factory=_key)
     signing_key_encryption_key: str = field(default_factory=_key)

@@ -44,7 +44,18 @@ class Wiring:
         return self.environment.get(name) or default
 
     def stripe(self) -> Mapping[str, str]:
-        return {name: value for name, value in self.environment.items() if name.startswith("STRIPE_") and value}
+        """The stand-in, or the real Stripe, which signs with a secret of its own."""
+        if "stripe" not in self.ports:
+            if not self.environment.get("STRIPE_WEBHOOK_SECRET"):
+                raise SettingMissingError(
+                    "the real Stripe was asked for (STRIPE_SECRET_KEY): set STRIPE_WEBHOOK_SECRET"
+                )
+            return {name: self.environment[name] for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")}
+        return {
+            "STRIPE_API_BASE": f"http://{self.address('stripe')}",
+            "STRIPE_SECRET_KEY": self.credentials.stripe_secret_key,
+            "STRIPE_WEBHOOK_SECRET": self.given("STRIPE_WEBHOOK_SECRET", self.credentials.stripe_webhook_secret),
+        }
 
     def mitto(self) -> Mapping[str, str]:
         """The stand-in, or the real Mitto with a key of its own."""
@@ -104,6 +115,21 @@ MEMBERS = (
             "MITTO_CALLBACK_URL": f"http://{wiring.address('gateway')}",
             "MITTO_CALLBACK_SECRET": wiring.webhook_secret(),
             "MITTO_DATA": str(wiring.data / "mitto"),
+        },
+    ),
+    Member(
+        "stripe",
+        Kind.STAND_IN,
+        arguments=("-m", "deploy.local.stripe"),
+        port=("STRIPE_PORT", 8082),
+        real="STRIPE_SECRET_KEY",
+        database=False,
+        settings=lambda wiring: {
+            "STRIPE_PORT": str(wiring.ports["stripe"]),
+            "STRIPE_SECRET_KEY": wiring.stripe()["STRIPE_SECRET_KEY"],
+            "STRIPE_WEBHOOK_URL": f"http://{wiring.address('gateway')}/webhooks/stripe",
+            "STRIPE_WEBHOOK_SECRET": wiring.stripe()["STRIPE_WEBHOOK_SECRET"].partition(",")[0],
+            "STRIPE_DATA": str(wiring.data / "stripe"),
         },
     ),
     Member(

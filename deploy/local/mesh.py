@@ -256,8 +256,8 @@ def _locked(run_folder: Path, data: Path) -> Iterator[None]:
         except BlockingIOError as error:
             lock.seek(0)
             raise MeshRunningError(
-                f"a mesh (process {lock.read().strip()}) runs on {data}: stop it, or set ASTRONOTE_DATA, PORT and "
-                "MITTO_PORT for a second one"
+                f"a mesh (process {lock.read().strip()}) runs on {data}: stop it, or set ASTRONOTE_DATA, PORT, "
+                "MITTO_PORT and STRIPE_PORT for a second one"
             ) from error
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")

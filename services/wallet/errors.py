@@ -1,6 +1,14 @@
 """What the wallet refuses."""
 
-from kit.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from kit.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 class AmountInvalid(InvalidArgument):
@@ -93,3 +101,55 @@ class ExpireTimeInvalid(InvalidArgument):
 
 class PromotionsTooMany(FailedPrecondition):
     """The wallet has as many promotions with credits left as it may have."""
+
+
+class UrlInvalid(InvalidArgument):
+    """The address is not one of https, or of http on this machine, of up to 2,000 characters."""
+
+
+class TotalTooSmall(InvalidArgument):
+    """The total is less than Stripe takes."""
+
+
+class SubscriptionRequired(FailedPrecondition):
+    """This is for merchants with an active plan."""
+
+
+class SubscriptionExists(AlreadyExists):
+    """The merchant has a plan: change that one."""
+
+
+class SubscriptionNotFound(NotFound):
+    """The merchant pays for no plan."""
+
+
+class SubscriptionChanging(Aborted):
+    """The plan is being changed by another call; try again."""
+
+
+class CustomerNotFound(NotFound):
+    """The merchant has never begun a purchase."""
+
+
+class PurchaseNotFound(NotFound):
+    """The merchant has no such purchase."""
+
+
+class PaymentFailed(FailedPrecondition):
+    """The card was declined, and nothing was changed."""
+
+
+class StripeAway(Unavailable):
+    """Stripe can't be asked now; try again."""
+
+
+class StripeSignatureWrong(Unauthenticated):
+    """The event is not signed with the secret, or not about now."""
+
+
+class StripeEventInvalid(InvalidArgument):
+    """The body is no event of Stripe's."""
+
+
+class RangeInvalid(InvalidArgument):
+    """A range of time ends after it starts."""

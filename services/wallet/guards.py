@@ -27,6 +27,7 @@ class Means:
     """
 
     available: int
+    debt: int
     braked: bool
     policy_codes: Sequence[str]
     calling_codes: Sequence[str]

@@ -1,6 +1,6 @@
 """What moves credits, and what refuses to. Nothing here knows of time, keys or rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from astronote.wallet.v1.wallet_pb2 import HoldRecord, Wallet
 from services.wallet.errors import (
@@ -18,8 +18,8 @@ CREDITS_MAX = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """The entries of one journal, a field an account. They sum to zero: credits come from `granted` and `purchased`,
-    whose entries are negative.
+    """The entries of one journal, a field an account. They sum to zero: credits come from `granted`, `purchased` and
+    `debt`, whose entries are negative. What becomes available pays a debt first, when it is booked.
     """
 
     available: int = 0
@@ -27,13 +27,46 @@ class Movement:
     spent: int = 0
     granted: int = 0
     purchased: int = 0
+    debt: int = 0
 
 
 def grant(wallet: Wallet, amount: int) -> Movement:
     """Refuses `AmountInvalid`, also where a wallet would have seen more credits than a message can say."""
-    if not 1 <= amount <= GRANT_MAX or wallet.granted + wallet.purchased + amount > CREDITS_MAX:
+    if not 1 <= amount <= GRANT_MAX:
         raise AmountInvalid(field="amount", amount=amount, amount_max=GRANT_MAX)
-    return Movement(available=amount, granted=-amount)
+    return granted(wallet, amount)
+
+
+def granted(wallet: Wallet, change: int) -> Movement:
+    """So many credits come in, or, where it is negative, are taken back: what is not available any more is owed.
+
+    Refuses `AmountInvalid` where a wallet would have seen more credits than a message can say.
+    """
+    if wallet.granted + wallet.purchased + wallet.debt + max(change, 0) > CREDITS_MAX:
+        raise AmountInvalid(field="amount", amount=change)
+    available = max(change, -wallet.available)
+    return Movement(available=available, granted=-change, debt=change - available)
+
+
+def purchased(wallet: Wallet, change: int) -> Movement:
+    """As `granted`, of what was bought."""
+    movement = granted(wallet, change)
+    return replace(movement, granted=0, purchased=movement.granted)
+
+
+def after(wallet: Wallet, movement: Movement) -> Wallet:
+    """The balances once it is booked."""
+    repaid = min(wallet.debt, max(movement.available, 0))
+    shown = Wallet(
+        available=wallet.available + movement.available - repaid,
+        held=wallet.held + movement.held,
+        spent=wallet.spent + movement.spent,
+        granted=wallet.granted - movement.granted,
+        purchased=wallet.purchased - movement.purchased,
+        debt=wallet.debt - movement.debt - repaid,
+    )
+    shown.subscription.CopyFrom(wallet.subscription)
+    return shown
 
 
 def expired(amount: int) -> Movement:
@@ -48,10 +81,10 @@ def opened(hold_id: str, amount: int) -> HoldRecord:
     return HoldRecord(id=hold_id, amount=amount, state=HoldRecord.OPEN)
 
 
-def check_affordable(available: int, amount: int) -> None:
-    """Refuses `InsufficientCredits`."""
+def check_affordable(available: int, amount: int, debt: int) -> None:
+    """Refuses `InsufficientCredits`; the shortfall is what would have to come in."""
     if amount > available:
-        raise InsufficientCredits(available=available, shortfall=amount - available)
+        raise InsufficientCredits(available=available, shortfall=amount - available + debt)
 
 
 def settled(hold: HoldRecord, capture: int, release: int) -> HoldRecord:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
 from kit.config import ServiceSettings
 from services.wallet.ledger import GRANT_MAX
@@ -17,3 +17,15 @@ class Settings(ServiceSettings):
     welcome_plan: Literal["", "starter", "pro"] = ""
     #: How often the whole ledger is counted again.
     recount_interval_seconds: float = Field(default=300, gt=0)
+    stripe_secret_key: SecretStr
+    #: What events are signed with; two, parted by a comma, while one is being replaced.
+    stripe_webhook_secret: SecretStr
+    stripe_api_base: str = "https://api.stripe.com"
+
+    @field_validator("stripe_webhook_secret")
+    @classmethod
+    def _has_no_empty_part(cls, secret: SecretStr) -> SecretStr:
+        """What is signed with an empty secret is signed by anybody."""
+        if not all(part.strip() for part in secret.get_secret_value().split(",")):
+            raise ValueError("one of the secrets is empty")
+        return secret

@@ -13,14 +13,16 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, JSONB
 
+from astronote.wallet.v1.billing_pb2 import Purchase, StripeEvent
 from astronote.wallet.v1.catalogue_pb2 import Plan
 from astronote.wallet.v1.wallet_pb2 import HoldRecord, Subscription, Transaction
 from kit.rows import EnumName
@@ -30,7 +32,7 @@ metadata = MetaData()
 kit_tables(metadata)
 
 # The balance of every account of a merchant in one row: one lock a merchant, and no order to take several in. Credits
-# come from `granted` and `purchased`, so that the five accounts of the ledger sum to zero.
+# come from `granted` and `purchased`, or are owed, so that the six accounts of the ledger sum to zero.
 wallets = Table(
     "wallets",
     metadata,
@@ -40,11 +42,13 @@ wallets = Table(
     Column("spent", BIGINT, nullable=False, server_default="0"),
     Column("granted", BIGINT, nullable=False, server_default="0"),
     Column("purchased", BIGINT, nullable=False, server_default="0"),
+    Column("debt", BIGINT, nullable=False, server_default="0"),
     Column("create_time", DateTime(timezone=True), nullable=False),
     PrimaryKeyConstraint("merchant_id", name="wallets_pkey"),
     CheckConstraint("available >= 0", name="wallets_available_check"),
     CheckConstraint("held >= 0", name="wallets_held_check"),
-    CheckConstraint("available + held + spent = granted + purchased", name="wallets_sum_check"),
+    CheckConstraint("available + held + spent = granted + purchased + debt", name="wallets_sum_check"),
+    CheckConstraint("debt = 0 OR (debt > 0 AND available = 0)", name="wallets_debt_check"),
 )
 
 # `number` is the order in which they were made.
@@ -98,17 +102,27 @@ entries = Table(
     ForeignKeyConstraint(
         ["merchant_id", "journal_id"], ["journals.merchant_id", "journals.id"], name="entries_journal_fkey"
     ),
-    CheckConstraint("account IN ('available', 'held', 'spent', 'granted', 'purchased')", name="entries_account_check"),
+    CheckConstraint(
+        "account IN ('available', 'held', 'spent', 'granted', 'purchased', 'debt')", name="entries_account_check"
+    ),
     CheckConstraint("amount <> 0", name="entries_amount_check"),
 )
 
+# A plan that was given has no id at Stripe. `look` is the number of the look at Stripe that the row shows: what one
+# before it saw changes nothing. Until `change_expire_time` somebody changes the plan, and nobody else may.
 subscriptions = Table(
     "subscriptions",
     metadata,
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("stripe_id", Text),
     Column("plan", Text, nullable=False),
     Column("state", EnumName(Subscription.State), nullable=False),
+    Column("period_start_time", DateTime(timezone=True)),
     Column("period_end_time", DateTime(timezone=True)),
+    Column("next_plan", Text, nullable=False, server_default=""),
+    Column("ends_with_period", Boolean, nullable=False, server_default="false"),
+    Column("look", BIGINT, nullable=False, server_default="0"),
+    Column("change_expire_time", DateTime(timezone=True), nullable=False, server_default=text("'epoch'")),
     PrimaryKeyConstraint("merchant_id", name="subscriptions_pkey"),
 )
 
@@ -220,3 +234,79 @@ catalogue_changes = Table(
     Column("change_time", DateTime(timezone=True), nullable=False),
     PrimaryKeyConstraint("number", name="catalogue_changes_pkey"),
 )
+
+# Who a merchant is at Stripe.
+customers = Table(
+    "customers",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("id", Text, nullable=False),
+    PrimaryKeyConstraint("merchant_id", name="customers_pkey"),
+)
+
+# `gained`, `refunded` and `disputed` are the credits that are booked for it, so that a look books the difference only.
+purchases = Table(
+    "purchases",
+    metadata,
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("id", Uuid(as_uuid=False), nullable=False),
+    Column("number", BIGINT, Identity(), nullable=False),
+    Column("kind", EnumName(Purchase.Kind), nullable=False),
+    Column("item", Text, nullable=False),
+    Column("credits", BIGINT, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("total_cents", BIGINT, nullable=False),
+    Column("vat_cents", BIGINT, nullable=False),
+    Column("state", EnumName(Purchase.State), nullable=False),
+    Column("refunded_cents", BIGINT, nullable=False, server_default="0"),
+    Column("disputed_cents", BIGINT, nullable=False, server_default="0"),
+    Column("gained", BIGINT, nullable=False, server_default="0"),
+    Column("refunded", BIGINT, nullable=False, server_default="0"),
+    Column("disputed", BIGINT, nullable=False, server_default="0"),
+    Column("session", JSONB),
+    Column("session_id", Text),
+    Column("url", Text, nullable=False, server_default=""),
+    Column("look", BIGINT, nullable=False, server_default="0"),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("pay_time", DateTime(timezone=True)),
+    PrimaryKeyConstraint("merchant_id", "id", name="purchases_pkey"),
+    CheckConstraint("credits >= 0 AND total_cents >= 0", name="purchases_positive_check"),
+    CheckConstraint(
+        "refunded >= 0 AND disputed >= 0 AND refunded + disputed <= gained AND gained <= credits",
+        name="purchases_gained_check",
+    ),
+    Index("purchases_number_idx", "merchant_id", "number", unique=True),
+)
+
+# What Stripe says, as it came, before anybody believes it. `due_time` is when it may be taken (again).
+stripe_events = Table(
+    "stripe_events",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("number", BIGINT, Identity(), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("state", EnumName(StripeEvent.State), nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("due_time", DateTime(timezone=True), nullable=False),
+    Column("handle_time", DateTime(timezone=True)),
+    PrimaryKeyConstraint("id", name="stripe_events_pkey"),
+    Index("stripe_events_number_idx", "number", unique=True),
+    Index("stripe_events_create_time_idx", "create_time"),
+    Index("stripe_events_due_time_idx", "due_time", postgresql_where=text("state = 'PENDING'")),
+)
+
+# One row: up to when Stripe's own list of events was read, and when that is done next.
+stripe_repairs = Table(
+    "stripe_repairs",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("end_time", DateTime(timezone=True), nullable=False),
+    Column("due_time", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("name", name="stripe_repairs_pkey"),
+)
+
+# Every look at Stripe has a number, taken before it begins.
+looks = Sequence("looks", metadata=metadata)

@@ -1,7 +1,13 @@
 """How the parts of the wallet are put together."""
 
+import asyncio
+
 from astronote.accounts.v1 import accounts_pb2
 from astronote.accounts.v1.events_pb2 import MerchantRegistered
+from astronote.wallet.v1.billing_pb2_grpc import (
+    add_BillingServiceServicer_to_server,
+    add_StripeEventsServiceServicer_to_server,
+)
 from astronote.wallet.v1.catalogue_pb2_grpc import (
     add_CatalogueServiceServicer_to_server,
     add_PricesServiceServicer_to_server,
@@ -13,30 +19,50 @@ from kit.app import App, Job, Parts
 from kit.bus import Consumer
 from services.wallet import expiry
 from services.wallet.audit import recount
+from services.wallet.bookkeeping import Bookkeeper
 from services.wallet.consumers import Consumers
 from services.wallet.expiry import Expiry
+from services.wallet.looking import Looks
 from services.wallet.merchants import Merchants
+from services.wallet.repair import Repair
+from services.wallet.servicers.billing import Billing
 from services.wallet.servicers.catalogue import Catalogues
 from services.wallet.servicers.prices import Prices
 from services.wallet.servicers.promotions import Promotions
 from services.wallet.servicers.spending import Spending
+from services.wallet.servicers.stripe_events import StripeEvents
 from services.wallet.servicers.wallets import Wallets
 from services.wallet.settings import Settings
+from services.wallet.stripe import Stripe
+from services.wallet.stripe_events import Handler
 from services.wallet.welcome import Welcome
 
 
 def parts(app: App[Settings]) -> Parts:
-    welcome = Welcome(app.settings.welcome_credits, app.settings.welcome_plan)
-    consumers = Consumers(app.database, welcome)
+    settings, database, received = app.settings, app.database, asyncio.Event()
+    welcome = Welcome(settings.welcome_credits, settings.welcome_plan)
+    consumers = Consumers(database, welcome)
     merchants = Merchants(app.peer(accounts_pb2.DESCRIPTOR))
+    stripe = Stripe(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
+    secrets = [part.strip() for part in settings.stripe_webhook_secret.get_secret_value().split(",")]
+    looks, books = Looks(stripe), Bookkeeper(database, welcome)
+    repair = Repair(database, stripe, received)
     return Parts(
         servicers={
-            add_WalletServiceServicer_to_server: Wallets(app.database, welcome),
-            add_PricesServiceServicer_to_server: Prices(app.database, merchants),
-            add_CatalogueServiceServicer_to_server: Catalogues(app.database),
-            add_SpendingServiceServicer_to_server: Spending(app.database, merchants),
-            add_PromotionsServiceServicer_to_server: Promotions(app.database),
+            add_WalletServiceServicer_to_server: Wallets(database, welcome),
+            add_PricesServiceServicer_to_server: Prices(database, merchants),
+            add_CatalogueServiceServicer_to_server: Catalogues(database),
+            add_SpendingServiceServicer_to_server: Spending(database, merchants),
+            add_PromotionsServiceServicer_to_server: Promotions(database),
+            add_BillingServiceServicer_to_server: Billing(database, merchants, stripe, looks, books),
+            add_StripeEventsServiceServicer_to_server: StripeEvents(database, secrets, repair, received),
         },
         consumers=[Consumer(MerchantRegistered, consumers.on_registered, concurrency=4)],
-        jobs=[recount(app), Job("expire", Expiry(app.database).step, expiry.INTERVAL_SECONDS)],
+        jobs=[
+            recount(app),
+            Job("expire", Expiry(database).step, expiry.INTERVAL_SECONDS),
+            *Handler(database, looks, books).jobs(received),
+            repair.job(),
+        ],
+        closers=[stripe.close],
     )

@@ -47,8 +47,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 settings = os.environ
-port = settings["MITTO_PORT"] if name == "mitto" else settings.get("ADDRESS", ":0").split(":")[1]
-port = settings["PORT"] if name == "gateway" else port
+named = {"mitto": "MITTO_PORT", "stripe": "STRIPE_PORT", "gateway": "PORT"}
+port = settings[named[name]] if name in named else settings.get("ADDRESS", ":0").split(":")[1]
 http.server.HTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
 """
 
@@ -99,7 +99,7 @@ def fakes(tmp_path: Path) -> tuple[Member, ...]:
 
 
 def given(folder: Path, name: str) -> dict[str, str]:
-    wait_until((folder / f"{name}.json").exists)
+    wait_until(lambda: (folder / f"{name}.json").exists() and (folder / f"{name}.json").read_bytes())
     settings: dict[str, str] = json.loads((folder / f"{name}.json").read_text())
     return settings
 
@@ -219,11 +219,11 @@ def test_a_key_pair_is_one() -> None:
 
 
 def test_every_member_gets_its_settings_and_nobody_elses_secrets(fakes: tuple[Member, ...], tmp_path: Path) -> None:
-    settings = {"STRIPE_SECRET_KEY": "sk_test", "LINK_KEY": "from outside", "PATIENCE": "1"}
+    settings = {"LINK_KEY": "from outside", "PATIENCE": "1"}
     with Mesh.temporary(settings=settings, members=fakes, overrides={"sender": {"LEASE_SECONDS": "2"}}) as mesh:
         sender, gateway, mitto = (given(tmp_path, name) for name in ("sender", "gateway", "mitto"))
         wallet, campaigns = given(tmp_path, "wallet"), given(tmp_path, "campaigns")
-        accounts = given(tmp_path, "accounts")
+        accounts, stripe = given(tmp_path, "accounts"), given(tmp_path, "stripe")
         metrics = mesh.wiring.metrics
     assert sender["ADDRESS"] == campaigns["SENDER_ADDRESS"] == gateway["SENDER_ADDRESS"]
     assert sender["METRICS_ADDRESS"] == f"127.0.0.1:{metrics['sender']}"
@@ -233,7 +233,10 @@ def test_every_member_gets_its_settings_and_nobody_elses_secrets(fakes: tuple[Me
     assert sender["LEASE_SECONDS"] == "2"
     assert mitto["MITTO_CALLBACK_URL"] == f"http://127.0.0.1:{gateway['PORT']}" == campaigns["PUBLIC_BASE_URL"]
     assert wallet["WELCOME_CREDITS"] == "1000000"
-    assert wallet["STRIPE_SECRET_KEY"] == "sk_test"
+    assert wallet["STRIPE_API_BASE"] == f"http://127.0.0.1:{stripe['STRIPE_PORT']}"
+    for secret in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
+        assert wallet[secret] == stripe[secret]
+    assert stripe["STRIPE_WEBHOOK_URL"] == f"http://127.0.0.1:{gateway['PORT']}/webhooks/stripe"
     assert campaigns["LINK_KEY"] == "from outside"
     assert len(accounts["SIGNING_KEY_ENCRYPTION_KEY"]) == 43
     assert accounts["PATIENCE"] == "1"
@@ -242,6 +245,7 @@ def test_every_member_gets_its_settings_and_nobody_elses_secrets(fakes: tuple[Me
     }  # fmt: skip
     for stranger in (accounts, gateway):
         assert not {"STRIPE_SECRET_KEY", "LINK_KEY", "MITTO_API_KEY", "WEBHOOK_SECRET"} & set(stranger)
+    assert "STRIPE_SECRET_KEY" not in sender
     assert "MESH_PRIVATE_KEY" not in mitto
 
 
@@ -249,7 +253,8 @@ def test_the_mesh_restarts_what_dies_and_leaves_nothing_behind(fakes: tuple[Memb
     second = Member("sender-2", service="sender", arguments=next(m for m in fakes if m.name == "sender").arguments)
     with Mesh.temporary(members=(*fakes, replace(second, database=False))) as mesh:
         assert set(mesh.children) == {
-            "postgres", "nats", "mitto", "accounts", "contacts", "campaigns", "wallet", "sender", "sender-2", "gateway",
+            "postgres", "nats", "mitto", "stripe", "accounts", "contacts", "campaigns", "wallet", "sender", "sender-2",
+            "gateway",
         }  # fmt: skip
         for name in ("nats", "postgres", "sender", "gateway"):
             killed = mesh.kill(name)
@@ -286,14 +291,20 @@ def test_a_port_in_use_is_named_with_its_setting(fakes: tuple[Member, ...]) -> N
     assert not mesh.data.exists()
 
 
-def test_the_real_mitto_takes_the_stand_ins_place_only_with_a_key(fakes: tuple[Member, ...], tmp_path: Path) -> None:
+def test_the_real_things_replace_the_stand_ins_only_with_their_keys(fakes: tuple[Member, ...], tmp_path: Path) -> None:
     real = {"MITTO_API_BASE": "https://messaging.example", "MITTO_API_KEY": "", "MITTO_TRAFFIC_ACCOUNT_ID": ""}
     with pytest.raises(SettingMissingError, match="MITTO_API_KEY, MITTO_TRAFFIC_ACCOUNT_ID"):
         Mesh.temporary(members=fakes, settings=real).start()
+    with pytest.raises(SettingMissingError, match="STRIPE_WEBHOOK_SECRET"):
+        Mesh.temporary(members=fakes, settings={"STRIPE_SECRET_KEY": "sk_live"}).start()
     full = {**real, "MITTO_API_KEY": "key", "MITTO_TRAFFIC_ACCOUNT_ID": "account"}
+    full |= {"STRIPE_SECRET_KEY": "sk_live", "STRIPE_WEBHOOK_SECRET": "whsec_a,whsec_b"}
     with Mesh.temporary(members=fakes, settings=full) as mesh:
-        assert "mitto" not in mesh.children
+        assert not {"mitto", "stripe"} & set(mesh.children)
         assert given(tmp_path, "sender")["MITTO_API_BASE"] == "https://messaging.example"
+        wallet = given(tmp_path, "wallet")
+        assert (wallet["STRIPE_SECRET_KEY"], wallet["STRIPE_WEBHOOK_SECRET"]) == ("sk_live", "whsec_a,whsec_b")
+        assert "STRIPE_API_BASE" not in wallet
 
 
 def test_a_mesh_that_cannot_get_ready_says_why_and_stops(fakes: tuple[Member, ...], tmp_path: Path) -> None:

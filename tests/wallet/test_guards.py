@@ -21,6 +21,7 @@ from services.wallet.guards import Means
 
 FREE = Means(
     available=100,
+    debt=0,
     braked=False,
     policy_codes=[],
     calling_codes=[],

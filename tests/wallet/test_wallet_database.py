@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -14,10 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from services.wallet import audit
+from astronote.wallet.v1 import wallet_pb2 as pb
+from services.wallet import audit, ledger
 from services.wallet.audit import Recount
 from services.wallet.store import WalletStore
-from tests.wallet.client import Client, new_id
+from services.wallet.store.journals import Journal
+from tests.wallet.client import Client, new_id, refused
 
 TABLES = ("wallets", "holds", "journals", "entries", "subscriptions")
 ROLES = ("owner_url", "url", "pipeline_url")
@@ -80,6 +83,8 @@ async def test_entries_that_do_not_sum_to_zero_are_refused(wallet: Client, role:
         ("UPDATE wallets SET available = -1, held = held + available + 1", "wallets_available_check"),
         ("UPDATE wallets SET held = -1, available = available + held + 1", "wallets_held_check"),
         ("UPDATE wallets SET available = available + 1", "wallets_sum_check"),
+        ("UPDATE wallets SET debt = 1, available = available + 1", "wallets_debt_check"),
+        ("UPDATE wallets SET debt = -1, held = held - 1", "wallets_debt_check"),
         ("UPDATE holds SET captured = 6, released = 5", "holds_exceeded_check"),
         ("UPDATE holds SET captured = -1", "holds_positive_check"),
         ("UPDATE holds SET state = 'CLOSED'", "holds_closed_check"),
@@ -89,6 +94,31 @@ async def test_balances_and_holds_keep_their_bounds(wallet: Client, statement: s
     async with connected(wallet, "url") as connection:
         with pytest.raises(DBAPIError, match=constraint):
             await connection.execute(text(statement))
+
+
+async def test_whatever_comes_in_pays_a_debt_first(wallet: Client, mesh: Any):
+    hold_id = new_id()
+    await wallet("Hold", hold_id=hold_id, amount=90)
+    async with WalletStore.open(mesh.app("wallet").database, wallet.merchant_id) as store:
+        movement = ledger.granted(await store.locked_wallet(), -1200)
+        await store.book(
+            Journal(new_id(), "back", b"", pb.Transaction.REFUND, datetime.now(UTC)), movement, pb.Wallet()
+        )
+    found = await wallet("GetWallet")
+    assert (found.available, found.held, found.granted, found.debt) == (0, 100, -200, 300)
+    assert await refused(wallet("Hold", hold_id=new_id(), amount=10)) == (
+        "INSUFFICIENT_CREDITS",
+        {"available": "0", "shortfall": "310"},
+    )
+    await wallet.settle(hold_id, "a", capture=20, release=30)
+    await wallet("CloseHold", hold_id=hold_id, captured=20)
+    assert (await wallet("GetWallet")).debt == 230
+    granted = await wallet.grant(250)
+    assert (granted.available, granted.debt) == (20, 0)
+    assert await wallet.balances() == (20, 10, 20)
+    moved = (await wallet("ListTransactions", "gateway")).transactions
+    changes = [(one.available_change, one.held_change, one.spent_change, one.debt_change) for one in moved[:4]]
+    assert changes == [(20, 0, 0, -230), (0, -40, 0, -40), (0, -50, 20, -30), (-900, 0, 0, 300)]
 
 
 async def test_a_query_that_forgets_its_merchant_sees_nothing_of_others(wallet: Client, mesh: Any):

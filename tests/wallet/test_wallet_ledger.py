@@ -34,6 +34,18 @@ def test_a_grant_credits_what_it_debits():
     assert (movement.available, movement.granted, sum(astuple(movement))) == (7, -7, 0)
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(-50, 50)), max_size=20))
+def test_what_is_taken_back_is_owed_where_it_was_spent_and_what_comes_in_pays_it(changes: list[tuple[bool, int]]):
+    wallet = Wallet(available=20, spent=30, purchased=50)
+    for is_bought, change in changes:
+        movement = (ledger.purchased if is_bought else ledger.granted)(wallet, change)
+        assert sum(astuple(movement)) == 0
+        wallet = ledger.after(wallet, movement)
+        assert wallet.available >= 0
+        assert wallet.debt == 0 or (wallet.debt > 0 and wallet.available == 0)
+    assert wallet.available - wallet.debt == 20 + sum(change for _, change in changes)
+
+
 OPEN = HoldRecord(id="h", amount=10, captured=3, released=2, state=HoldRecord.OPEN)
 CLOSED = HoldRecord(id="h", amount=10, captured=3, released=7, state=HoldRecord.CLOSED)
 REFUSALS = [
@@ -42,7 +54,13 @@ REFUSALS = [
     (lambda: ledger.grant(Wallet(), ledger.GRANT_MAX + 1), AmountInvalid, {"field": "amount"}),
     (lambda: ledger.grant(Wallet(granted=2**31 - 10, purchased=9), 1), AmountInvalid, {"field": "amount"}),
     (lambda: ledger.opened("h", -1), AmountInvalid, {"field": "amount"}),
-    (lambda: ledger.check_affordable(3, 5), InsufficientCredits, {"available": "3", "shortfall": "2"}),
+    (lambda: ledger.purchased(Wallet(debt=2**31 - 10), 10), AmountInvalid, {"field": "amount"}),
+    (
+        lambda: ledger.check_affordable(3, 5, 0),
+        InsufficientCredits,
+        {"available": "3", "shortfall": "2"},
+    ),
+    (lambda: ledger.check_affordable(0, 5, 3), InsufficientCredits, {"available": "0", "shortfall": "8"}),
     (lambda: ledger.settled(OPEN, -1, 0), AmountInvalid, {"field": "capture"}),
     (lambda: ledger.settled(OPEN, 0, -1), AmountInvalid, {"field": "release"}),
     (lambda: ledger.settled(OPEN, 6, 0), HoldExceeded, {"left": "5", "exceeded_by": "1"}),

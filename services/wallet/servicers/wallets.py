@@ -67,9 +67,7 @@ class Wallets(rpc.WalletServiceServicer):
                 until = request.expire_time.ToDatetime(tzinfo=UTC)
                 await expiry.begin(store, wallet, request.amount, until, journal)
             movement = ledger.grant(wallet, request.amount)
-            wallet.available += request.amount
-            wallet.granted += request.amount
-            return await store.book(journal, movement, await _shown(store, wallet))
+            return await store.book(journal, movement, await _shown(store, ledger.after(wallet, movement)))
 
     async def Hold(self, request: pb.HoldRequest, context: Context) -> pb.HoldRecord:
         hold_id = rows.uuid(request.hold_id, HoldIdInvalid)
@@ -84,7 +82,7 @@ class Wallets(rpc.WalletServiceServicer):
                 return answer
             means = await store.means(request.amount, journal.create_time)
             guards.check(means, request.amount, request.destinations)
-            ledger.check_affordable(means.available, request.amount)
+            ledger.check_affordable(means.available, request.amount, means.debt)
             left = means.available - request.amount
             if guards.falls_low(means.available, left, means.low_balance_credits):
                 low = {"available": left, "low_balance_credits": means.low_balance_credits}

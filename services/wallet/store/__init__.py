@@ -1,7 +1,7 @@
 """All SQL of the wallet.
 
-Locks: a transaction takes at most one hold, then a merchant's limits, then at most one wallet, in this order, so that
-none waits in a circle.
+Locks: a transaction takes at most one purchase or hold, then a merchant's limits, then at most one wallet, in this
+order, so that none waits in a circle.
 Whoever holds the lock of a hold (or, where there is no hold, of the wallet) alone books under its keys.
 """
 
@@ -11,6 +11,8 @@ from services.wallet.store.guards import GuardStatements
 from services.wallet.store.holds import HoldStatements
 from services.wallet.store.journals import JournalStatements
 from services.wallet.store.promotions import PromotionStatements
+from services.wallet.store.purchases import PurchaseStatements
+from services.wallet.store.stripe_events import StripeEventStatements
 from services.wallet.store.subscriptions import SubscriptionStatements
 from services.wallet.store.wallets import WalletStatements
 
@@ -20,6 +22,8 @@ class WalletStore(
     WalletStatements,
     HoldStatements,
     SubscriptionStatements,
+    PurchaseStatements,
+    StripeEventStatements,
     CatalogueStatements,
     GuardStatements,
     PromotionStatements,

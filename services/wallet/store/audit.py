@@ -14,16 +14,17 @@ WITH replayed AS (
            coalesce(sum(amount) FILTER (WHERE account = 'held'), 0) AS held,
            coalesce(sum(amount) FILTER (WHERE account = 'spent'), 0) AS spent,
            -coalesce(sum(amount) FILTER (WHERE account = 'granted'), 0) AS granted,
-           -coalesce(sum(amount) FILTER (WHERE account = 'purchased'), 0) AS purchased
+           -coalesce(sum(amount) FILTER (WHERE account = 'purchased'), 0) AS purchased,
+           -coalesce(sum(amount) FILTER (WHERE account = 'debt'), 0) AS debt
     FROM entries GROUP BY merchant_id
 ), unbalanced AS (
     SELECT FROM entries GROUP BY merchant_id, journal_id HAVING sum(amount) <> 0
 ), wrong AS (
     SELECT FROM wallets w FULL JOIN replayed r USING (merchant_id)
     WHERE (coalesce(w.available, 0), coalesce(w.held, 0), coalesce(w.spent, 0),
-           coalesce(w.granted, 0), coalesce(w.purchased, 0))
+           coalesce(w.granted, 0), coalesce(w.purchased, 0), coalesce(w.debt, 0))
        <> (coalesce(r.available, 0), coalesce(r.held, 0), coalesce(r.spent, 0),
-           coalesce(r.granted, 0), coalesce(r.purchased, 0))
+           coalesce(r.granted, 0), coalesce(r.purchased, 0), coalesce(r.debt, 0))
 ), drifted AS (
     SELECT FROM holds h
     LEFT JOIN (

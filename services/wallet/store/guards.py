@@ -26,7 +26,7 @@ WITH limited AS (
     WHERE l.merchant_id = :merchant_id
     RETURNING l.calling_codes, l.daily_credits_max, l.used, l.low_balance_credits
 )
-SELECT w.available, coalesce(p.braked, true) AS braked, coalesce(p.calling_codes, '{}') AS policy_codes,
+SELECT w.available, w.debt, coalesce(p.braked, true) AS braked, coalesce(p.calling_codes, '{}') AS policy_codes,
        coalesce(l.calling_codes, '{}') AS calling_codes, coalesce(l.daily_credits_max, 0) AS daily_credits_max,
        coalesce(l.used, 0) AS used, coalesce(l.low_balance_credits, 0) AS low_balance_credits
 FROM wallets w LEFT JOIN limited l ON true LEFT JOIN spend_policy p ON true

@@ -17,21 +17,28 @@ from services.wallet.tables import entries, journals, metadata
 
 Answer = TypeVar("Answer", bound=Message)
 
-# One round trip: the journal, its entries and the balances. The columns are those of the tables, in their words.
+# One round trip: the journal, its entries and the balances. The columns are those of the tables, in their words. What
+# becomes available pays the debt first, whatever it comes from.
 BOOK = text("""
-WITH journal AS (
+WITH owed AS (
+    SELECT debt FROM wallets WHERE merchant_id = :merchant_id FOR UPDATE
+), repaid AS (
+    SELECT least(debt, greatest(CAST(:available AS bigint), 0)) AS amount FROM owed
+), journal AS (
     INSERT INTO journals (id, merchant_id, key, request_hash, answer, kind, hold_id, reason, create_time)
     VALUES (:id, :merchant_id, :key, :request_hash, :answer, :kind, :hold_id, :reason, :create_time)
 ), entry AS (
     INSERT INTO entries (merchant_id, journal_id, account, amount)
-    SELECT CAST(:merchant_id AS uuid), CAST(:id AS uuid), account, amount
-    FROM (VALUES ('available', CAST(:available AS bigint)), ('held', :held), ('spent', :spent),
-                 ('granted', :granted), ('purchased', :purchased)) AS moved (account, amount)
-    WHERE amount <> 0
+    SELECT CAST(:merchant_id AS uuid), CAST(:id AS uuid), moved.account, moved.amount
+    FROM repaid, LATERAL (
+        VALUES ('available', CAST(:available AS bigint) - repaid.amount), ('held', :held), ('spent', :spent),
+               ('granted', :granted), ('purchased', :purchased), ('debt', :debt + repaid.amount)
+    ) AS moved (account, amount)
+    WHERE moved.amount <> 0
 )
-UPDATE wallets SET available = available + :available, held = held + :held, spent = spent + :spent,
-                   granted = granted - :granted, purchased = purchased - :purchased
-WHERE merchant_id = :merchant_id
+UPDATE wallets SET available = available + :available - repaid.amount, held = held + :held, spent = spent + :spent,
+                   granted = granted - :granted, purchased = purchased - :purchased, debt = debt - :debt - repaid.amount
+FROM repaid WHERE merchant_id = :merchant_id
 """)
 
 
@@ -70,15 +77,17 @@ class JournalStatements(Store):
 
     async def transactions(self, after: int | None, limit: int) -> list[tuple[int, Transaction]]:
         """With their numbers, newest first."""
-        changes = [self._change(account) for account in ("available", "held", "spent")]
+        changes = [self._change(account) for account in ("available", "held", "spent", "debt")]
         query = select(journals.c.number, *rows.columns(Transaction, journals), *changes)
         found = await self.connection.execute(numbered.page(query, journals, self.merchant_id, after, limit))
         return [numbered.message(Transaction, row) for row in found]
 
     def _change(self, account: str) -> Any:
-        amount = select(entries.c.amount).where(
+        # A debt is the other side of its account, like what was granted and purchased.
+        amount = -entries.c.amount if account == "debt" else entries.c.amount
+        of_journal = select(amount).where(
             entries.c.merchant_id == self.merchant_id,
             entries.c.journal_id == journals.c.id,
             entries.c.account == account,
         )
-        return func.coalesce(amount.scalar_subquery(), literal(0)).label(f"{account}_change")
+        return func.coalesce(of_journal.scalar_subquery(), literal(0)).label(f"{account}_change")

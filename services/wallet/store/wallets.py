@@ -11,7 +11,7 @@ from kit.store import Store
 from services.wallet.errors import WalletNotFound
 from services.wallet.tables import wallets
 
-BALANCES = (wallets.c.available, wallets.c.held, wallets.c.spent, wallets.c.granted, wallets.c.purchased)
+BALANCES = rows.columns(Wallet, wallets)
 
 
 class WalletStatements(Store):

@@ -47,6 +47,7 @@ class Wallet(_message.Message):
     GRANTED_FIELD_NUMBER: _builtins.int
     PURCHASED_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    DEBT_FIELD_NUMBER: _builtins.int
     available: _builtins.int
     """Free to use."""
     held: _builtins.int
@@ -57,6 +58,10 @@ class Wallet(_message.Message):
     """Given, since the beginning, less what has expired."""
     purchased: _builtins.int
     """Bought, since the beginning."""
+    debt: _builtins.int
+    """Owed since a payment was taken back whose credits were spent. While anything is owed nothing is available: whatever
+    comes in pays it first.
+    """
     @_builtins.property
     def subscription(self) -> Global___Subscription: ...
     def __init__(
@@ -68,10 +73,11 @@ class Wallet(_message.Message):
         granted: _builtins.int = ...,
         purchased: _builtins.int = ...,
         subscription: Global___Subscription | None = ...,
+        debt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "granted", b"granted", "held", b"held", "purchased", b"purchased", "spent", b"spent", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "debt", b"debt", "granted", b"granted", "held", b"held", "purchased", b"purchased", "spent", b"spent", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -105,21 +111,37 @@ class Subscription(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PERIOD_END_TIME_FIELD_NUMBER: _builtins.int
+    PERIOD_START_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_PLAN_FIELD_NUMBER: _builtins.int
+    ENDS_WITH_PERIOD_FIELD_NUMBER: _builtins.int
     plan: _builtins.str
     """`starter` or `pro`."""
     state: Global___Subscription.State.ValueType
+    next_plan: _builtins.str
+    """The plan that follows at the end of the cycle; empty where it stays as it is."""
+    ends_with_period: _builtins.bool
+    """Whether the plan ends with the cycle."""
     @_builtins.property
-    def period_end_time(self) -> _timestamp_pb2.Timestamp: ...
+    def period_end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the cycle ends that is paid, or is to be paid."""
+
+    @_builtins.property
+    def period_start_time(self) -> _timestamp_pb2.Timestamp:
+        """When that cycle began; in `PAST_DUE` when its payment first failed."""
+
     def __init__(
         self,
         *,
         plan: _builtins.str = ...,
         state: Global___Subscription.State.ValueType = ...,
         period_end_time: _timestamp_pb2.Timestamp | None = ...,
+        period_start_time: _timestamp_pb2.Timestamp | None = ...,
+        next_plan: _builtins.str = ...,
+        ends_with_period: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period_end_time", b"period_end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period_end_time", b"period_end_time", "period_start_time", b"period_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["period_end_time", b"period_end_time", "plan", b"plan", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_with_period", b"ends_with_period", "next_plan", b"next_plan", "period_end_time", b"period_end_time", "period_start_time", b"period_start_time", "plan", b"plan", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,6 +211,10 @@ class Transaction(_message.Message):
         HOLD: Transaction._Kind.ValueType  # 3
         SETTLE: Transaction._Kind.ValueType  # 4
         CLOSE: Transaction._Kind.ValueType  # 5
+        REFUND: Transaction._Kind.ValueType  # 6
+        """A payment that was given back, or, where the change is positive, was not after all."""
+        DISPUTE: Transaction._Kind.ValueType  # 7
+        """A payment that is disputed with the bank, or, where the change is positive, is not any more."""
         EXPIRE: Transaction._Kind.ValueType  # 8
         """What was left of a promotion at its end."""
 
@@ -199,6 +225,10 @@ class Transaction(_message.Message):
     HOLD: Transaction.Kind.ValueType  # 3
     SETTLE: Transaction.Kind.ValueType  # 4
     CLOSE: Transaction.Kind.ValueType  # 5
+    REFUND: Transaction.Kind.ValueType  # 6
+    """A payment that was given back, or, where the change is positive, was not after all."""
+    DISPUTE: Transaction.Kind.ValueType  # 7
+    """A payment that is disputed with the bank, or, where the change is positive, is not any more."""
     EXPIRE: Transaction.Kind.ValueType  # 8
     """What was left of a promotion at its end."""
 
@@ -210,6 +240,7 @@ class Transaction(_message.Message):
     HOLD_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    DEBT_CHANGE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     kind: Global___Transaction.Kind.ValueType
     available_change: _builtins.int
@@ -219,6 +250,7 @@ class Transaction(_message.Message):
     hold_id: _builtins.str
     """The hold that it belongs to; empty where there is none."""
     reason: _builtins.str
+    debt_change: _builtins.int
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -232,10 +264,11 @@ class Transaction(_message.Message):
         hold_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        debt_change: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_change", b"available_change", "create_time", b"create_time", "held_change", b"held_change", "hold_id", b"hold_id", "id", b"id", "kind", b"kind", "reason", b"reason", "spent_change", b"spent_change"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_change", b"available_change", "create_time", b"create_time", "debt_change", b"debt_change", "held_change", b"held_change", "hold_id", b"hold_id", "id", b"id", "kind", b"kind", "reason", b"reason", "spent_change", b"spent_change"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -117,8 +117,9 @@ class WalletServiceServicer:
     def Hold(self, request, context):
         """Sets credits aside: available to held. The hold's id is the key.
 
-        Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
-        `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`.
+        Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), which a debt leads to, `AMOUNT_INVALID`,
+        `HOLD_ID_INVALID`, `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`,
+        `COUNTRY_NOT_ALLOWED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,8 +50,9 @@ class WalletServiceStub:
     Hold: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.HoldRequest, _wallet_pb2.HoldRecord]
     """Sets credits aside: available to held. The hold's id is the key.
 
-    Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
-    `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`.
+    Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), which a debt leads to, `AMOUNT_INVALID`,
+    `HOLD_ID_INVALID`, `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`,
+    `COUNTRY_NOT_ALLOWED`.
     """
     Settle: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.SettleRequest, _wallet_pb2.HoldRecord]
     """Captures a part of a hold and releases another: held to spent, held to available. A release that comes after the
@@ -90,8 +91,9 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Hold: _aio.UnaryUnaryMultiCallable[_wallet_pb2.HoldRequest, _wallet_pb2.HoldRecord]  # type: ignore[assignment]
     """Sets credits aside: available to held. The hold's id is the key.
 
-    Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
-    `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`.
+    Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), which a debt leads to, `AMOUNT_INVALID`,
+    `HOLD_ID_INVALID`, `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`,
+    `COUNTRY_NOT_ALLOWED`.
     """
     Settle: _aio.UnaryUnaryMultiCallable[_wallet_pb2.SettleRequest, _wallet_pb2.HoldRecord]  # type: ignore[assignment]
     """Captures a part of a hold and releases another: held to spent, held to available. A release that comes after the
@@ -157,8 +159,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_pb2.HoldRecord, _abc.Awaitable[_wallet_pb2.HoldRecord]]:
         """Sets credits aside: available to held. The hold's id is the key.
 
-        Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), `AMOUNT_INVALID`, `HOLD_ID_INVALID`,
-        `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`, `COUNTRY_NOT_ALLOWED`.
+        Refuses `INSUFFICIENT_CREDITS` (with `available` and `shortfall`), which a debt leads to, `AMOUNT_INVALID`,
+        `HOLD_ID_INVALID`, `KEY_REUSED`, and by the guards (guards.proto) `SPENDING_BRAKED`, `DAILY_CAP_REACHED`,
+        `COUNTRY_NOT_ALLOWED`.
         """
 
     @_abc_1.abstractmethod
