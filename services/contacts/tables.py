@@ -59,6 +59,8 @@ contacts = Table(
     # So do counts and streams by what is most often asked for.
     UniqueConstraint("merchant_id", "phone", name="contacts_phone_key", postgresql_include=AUDIENCE_COLUMNS),
     Index("contacts_tags_idx", "tags", postgresql_using="gin"),
+    # Without the id: the rows of an import's page share their time, and stand in it as one entry.
+    Index("contacts_create_time_idx", "merchant_id", "create_time"),
 )
 
 # Phones that may not be texted, whether or not there is a contact. Outlives the contact.

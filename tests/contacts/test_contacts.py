@@ -205,3 +205,50 @@ async def test_only_those_may_call_who_are_named(book: Client):
         request = getattr(pb, f"{method}Request")(**fields)
         call = await book.call(method, request, caller)
         assert await reason(call if method != "StreamAudience" else anext(aiter(call))) == "ACCESS_DENIED"
+
+
+@pytest.mark.parametrize("filters", [{}, {"q": "χ"}, {"tag": "a"}, {"subscription": pb.Contact.SUBSCRIBED}])
+async def test_contacts_are_listed_in_the_order_that_is_asked_for(book: Client, filters: dict[str, Any]):
+    await book.create("+306900000003", last_name="Χαρά", tags=["a"])
+    # One page of a file came at one time.
+    await book.imported("phone,last_name,tags\n+306900000004,Χ,a\n+306900000001,Χ,a\n+306900000005,Χ,a\n")
+    await book.create("+306900000002", last_name="χ", tags=["a"])
+    orders = {
+        order: await paged(book, order_by=order, **filters)
+        for order in ("", "phone", "phone desc", "createTime", "createTime desc")
+    }
+    keys = {"": "id", "phone": "phone", "createTime": "create_time"}
+    for order, found in orders.items():
+        values = [getattr(each, keys[order.removesuffix(" desc")]) for each in found]
+        texts = [value if isinstance(value, str) else value.ToJsonString() for value in values]
+        assert texts == sorted(texts, reverse=order.endswith("desc")), order
+        assert len({each.id for each in found}) == len(found) == 5
+    assert orders["createTime desc"] == orders["createTime"][::-1]
+    assert [each.phone[-1] for each in (orders["createTime"][0], orders["createTime"][-1])] == ["3", "2"]
+
+
+async def paged(book: Client, **asked: Any) -> list[pb.Contact]:
+    """All pages of two."""
+    found, token = [], ""
+    while True:
+        page = await book("ListContacts", page_size=2, page_token=token, **asked)
+        found += page.contacts
+        if not (token := page.next_page_token):
+            return found
+
+
+async def test_an_order_that_there_is_not_and_a_place_in_another_are_refused(book: Client):
+    for number in range(3):
+        await book.create(f"+30690000000{number}")
+    for order in ("name", "phone asc", "createTime desc, id", "phone;"):
+        answer, metadata = await refused(book("ListContacts", order_by=order))
+        assert (answer, metadata["field"]) == ("CONTACT_INVALID", "order_by")
+    tokens = {
+        order: (await book("ListContacts", page_size=2, order_by=order)).next_page_token
+        for order in ("", "phone", "createTime")
+    }
+    for order in tokens:
+        for other, token in tokens.items():
+            if other != order:
+                call = book("ListContacts", order_by=order, page_token=token)
+                assert await reason(call) == "PAGE_TOKEN_INVALID"

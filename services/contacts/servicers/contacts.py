@@ -13,12 +13,12 @@ from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.events_pb2 import ContactCreated
 from kit import caller, pages, rows
 from kit.store import Database
-from services.contacts import consent, contact, export, fields, merging, search
+from services.contacts import consent, contact, export, fields, merging, phones, search
 from services.contacts.countries import Countries
 from services.contacts.errors import ContactInvalid, OptedOut
 from services.contacts.servicers.lists import check_contacts
 from services.contacts.store import ContactsStore
-from services.contacts.store.contacts import Filter
+from services.contacts.store.contacts import ORDERS, Filter, Order
 from services.contacts.suppression import MERCHANT, PhoneHash
 
 EXPORT_PAGE_SIZE = 500
@@ -54,14 +54,15 @@ class Contacts(rpc.ContactsServiceServicer):
             return await store.contact(request.id)
 
     async def ListContacts(self, request: pb.ListContactsRequest, context: Context) -> pb.ListContactsResponse:
-        limit = pages.size(request.page_size)
-        after = pages.after(request.page_token, pages.uuid)
-        chosen = _filter(request)
+        limit, chosen, order = pages.size(request.page_size), _filter(request), ORDERS.get(request.order_by)
+        if order is None:
+            raise ContactInvalid(field="order_by", known=", ".join(filter(None, ORDERS)))
+        after = pages.after(request.page_token, lambda text: _place(text, order))
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             if request.list_id:
                 await store.check_list(request.list_id)
-            found = await store.contact_page(after, limit, chosen)
-        token = pages.token(found, limit, lambda item: item.id)
+            found = await store.contact_page(after, limit, chosen, order)
+        token = pages.token(found, limit, lambda item: " ".join(_key(item, name) for name in order.names))
         return pb.ListContactsResponse(contacts=found, next_page_token=token)
 
     async def UpdateContact(self, request: pb.UpdateContactRequest, context: Context) -> pb.Contact:
@@ -165,6 +166,23 @@ def _filter(request: pb.ListContactsRequest | pb.ExportContactsRequest) -> Filte
         raise ContactInvalid(field="tag", problem=fields.INVALID)
     patterns = search.patterns(request.q) if request.q else []
     return Filter(patterns, request.subscription, request.tag, request.list_id)
+
+
+def _key(item: pb.Contact, name: str) -> str:
+    return item.create_time.ToJsonString() if name == "create_time" else str(getattr(item, name))
+
+
+def _place(text: str, order: Order) -> list[object]:
+    """Raises ValueError."""
+    parse = {"id": pages.uuid, "phone": _phone, "create_time": datetime.fromisoformat}
+    return [parse[name](part) for name, part in zip(order.names, text.split(" "), strict=True)]
+
+
+def _phone(text: str) -> str:
+    """Raises ValueError."""
+    if not phones.is_e164(text):
+        raise ValueError(text)
+    return text
 
 
 def _search(before: pb.Contact, values: dict[str, Any]) -> dict[str, str]:

@@ -54,7 +54,7 @@ class Lists(rpc.ListsServiceServicer):
         limit, after = pages.size(request.page_size), pages.after(request.page_token, pages.uuid)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             await store.check_list(request.id)
-            found = await store.contact_page(after, limit, Filter(list_id=request.id))
+            found = await store.contact_page([after] if after else None, limit, Filter(list_id=request.id))
         token = pages.token(found, limit, lambda each: each.id)
         return pb.ListListContactsResponse(contacts=found, next_page_token=token)
 

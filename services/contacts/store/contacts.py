@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from astronote.contacts.v1.contacts_pb2 import Contact
@@ -35,6 +35,37 @@ class Filter:
     subscription: int = 0
     tag: str = ""
     list_id: str = ""
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether only a few contacts may be let through."""
+        return bool(self.patterns or self.tag or self.list_id)
+
+
+@dataclass(frozen=True)
+class Order:
+    """In what order contacts are shown: by columns that stand in an index, and are unique together."""
+
+    names: tuple[str, ...]
+    is_descending: bool = False
+
+    def by(self, found: FromClause) -> list[ColumnElement[Any]]:
+        return [found.c[name].desc() if self.is_descending else found.c[name] for name in self.names]
+
+    def is_behind(self, found: FromClause, place: Sequence[object]) -> ColumnElement[bool]:
+        keys = tuple_(*(found.c[name] for name in self.names))
+        return keys < tuple(place) if self.is_descending else keys > tuple(place)
+
+
+BY_ID = Order(("id",))
+# As callers name them. Names of people stand in no order of an index: it would have to be one of each language.
+ORDERS = {
+    "": BY_ID,
+    "phone": Order(("phone",)),
+    "phone desc": Order(("phone",), is_descending=True),
+    "createTime": Order(("create_time", "id")),
+    "createTime desc": Order(("create_time", "id"), is_descending=True),
+}
 
 
 class ContactStatements(Store):
@@ -67,13 +98,20 @@ class ContactStatements(Store):
         query = select(*SHOWN).where(*self._contact(id)).with_for_update()
         return self._found(await self.connection.execute(query), id)
 
-    async def contact_page(self, after: str | None, limit: int, chosen: Filter) -> list[Contact]:
-        """In the order of their ids."""
+    async def contact_page(
+        self, after: Sequence[object] | None, limit: int, chosen: Filter, order: Order = BY_ID
+    ) -> list[Contact]:
         # The ids first: what a search looks at stands in an index with them, and the book is wide.
-        ids = self._chosen(select(contacts.c.id), chosen).order_by(contacts.c.id).limit(limit)
+        keys = self._chosen(select(*(contacts.c[name] for name in dict.fromkeys((*order.names, "id")))), chosen)
+        if chosen.is_narrow and order != BY_ID:
+            # Those are found first, perhaps a few, and not by a walk through the whole book in its order.
+            found: FromClause = keys.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+        else:
+            found = keys.subquery("found")
+        ids = select(found.c.id).order_by(*order.by(found)).limit(limit)
         if after:
-            ids = ids.where(contacts.c.id > after)
-        query = self._book().where(contacts.c.id.in_(ids.scalar_subquery())).order_by(contacts.c.id)
+            ids = ids.where(order.is_behind(found, after))
+        query = self._book().where(contacts.c.id.in_(ids.scalar_subquery())).order_by(*order.by(contacts))
         return [rows.message(Contact, row) for row in await self.connection.execute(query)]
 
     async def update_contact(self, id: str, values: dict[str, Any]) -> Contact:

@@ -215,6 +215,7 @@ class ListContactsRequest(_message.Message):
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
     LIST_ID_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Default 50, at most 500."""
     page_token: _builtins.str
@@ -224,6 +225,8 @@ class ListContactsRequest(_message.Message):
     tag: _builtins.str
     list_id: _builtins.str
     """Only those on this list."""
+    order_by: _builtins.str
+    """`phone`, `phone desc`, `createTime` or `createTime desc`, the newest first."""
     def __init__(
         self,
         *,
@@ -233,10 +236,11 @@ class ListContactsRequest(_message.Message):
         subscription: Global___Contact.Subscription.ValueType = ...,
         tag: _builtins.str = ...,
         list_id: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["list_id", b"list_id", "page_size", b"page_size", "page_token", b"page_token", "q", b"q", "subscription", b"subscription", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list_id", b"list_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "q", b"q", "subscription", b"subscription", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,7 +105,8 @@ class ContactsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListContacts(self, request, context):
-        """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`, `LIST_NOT_FOUND`.
+        """Lists contacts in the order of their ids, or as `orderBy` says. Refuses `PAGE_TOKEN_INVALID` (also where the token
+        is of another order), `LIST_NOT_FOUND`, `CONTACT_INVALID` (with the field).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

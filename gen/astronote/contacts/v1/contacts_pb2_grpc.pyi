@@ -43,7 +43,9 @@ class ContactsServiceStub:
     GetContact: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.GetContactRequest, _contacts_pb2.Contact]
     """Returns one contact. Refuses `CONTACT_NOT_FOUND`."""
     ListContacts: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.ListContactsRequest, _contacts_pb2.ListContactsResponse]
-    """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`, `LIST_NOT_FOUND`."""
+    """Lists contacts in the order of their ids, or as `orderBy` says. Refuses `PAGE_TOKEN_INVALID` (also where the token
+    is of another order), `LIST_NOT_FOUND`, `CONTACT_INVALID` (with the field).
+    """
     UpdateContact: _grpc.UnaryUnaryMultiCallable[_contacts_pb2.UpdateContactRequest, _contacts_pb2.Contact]
     """Changes the fields that the mask names. `subscription: UNSUBSCRIBED` withdraws consent and suppresses the phone.
 
@@ -90,7 +92,9 @@ class ContactsServiceAsyncStub(ContactsServiceStub):
     GetContact: _aio.UnaryUnaryMultiCallable[_contacts_pb2.GetContactRequest, _contacts_pb2.Contact]  # type: ignore[assignment]
     """Returns one contact. Refuses `CONTACT_NOT_FOUND`."""
     ListContacts: _aio.UnaryUnaryMultiCallable[_contacts_pb2.ListContactsRequest, _contacts_pb2.ListContactsResponse]  # type: ignore[assignment]
-    """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`, `LIST_NOT_FOUND`."""
+    """Lists contacts in the order of their ids, or as `orderBy` says. Refuses `PAGE_TOKEN_INVALID` (also where the token
+    is of another order), `LIST_NOT_FOUND`, `CONTACT_INVALID` (with the field).
+    """
     UpdateContact: _aio.UnaryUnaryMultiCallable[_contacts_pb2.UpdateContactRequest, _contacts_pb2.Contact]  # type: ignore[assignment]
     """Changes the fields that the mask names. `subscription: UNSUBSCRIBED` withdraws consent and suppresses the phone.
 
@@ -152,7 +156,9 @@ class ContactsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contacts_pb2.ListContactsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_contacts_pb2.ListContactsResponse, _abc.Awaitable[_contacts_pb2.ListContactsResponse]]:
-        """Lists contacts in the order of their ids. Refuses `PAGE_TOKEN_INVALID`, `LIST_NOT_FOUND`."""
+        """Lists contacts in the order of their ids, or as `orderBy` says. Refuses `PAGE_TOKEN_INVALID` (also where the token
+        is of another order), `LIST_NOT_FOUND`, `CONTACT_INVALID` (with the field).
+        """
 
     @_abc_1.abstractmethod
     def UpdateContact(
