@@ -20,6 +20,7 @@ class AccessDenied(PermissionDenied):
 class Rule:
     """`role` that comes through the gateway (`public`, `merchant`, …; empty: none), and services that may call too: on
     behalf of a merchant where the role is a merchant's or none, unless it is `no_merchant`, which is for none at all.
+    What is for operators is for none either.
     """
 
     role: str = ""
@@ -48,7 +49,7 @@ def check(rule: Rule, caller: Caller) -> None:
 
 
 def _has_merchant_as_ruled(rule: Rule, merchant_id: str) -> bool:
-    if rule.no_merchant:
+    if rule.no_merchant or rule.role == "operator":
         return merchant_id == ""
     return rule.role not in ("merchant", "") or _is_uuid(merchant_id)
 

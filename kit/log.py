@@ -36,8 +36,12 @@ def _request_id(_logger: Any, _method: str, event: structlog.typing.EventDict) -
 
 
 def _mask(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Phones keep their first five and last two characters."""
     for key, value in event.items():
         if isinstance(value, str) and "+" in value:
-            event[key] = PHONE.sub(lambda found: f"{found[0][:5]}…{found[0][-2:]}", value)
+            event[key] = masked(value)
     return event
+
+
+def masked(text: str) -> str:
+    """Phones keep their first five and last two characters."""
+    return PHONE.sub(lambda found: f"{found[0][:5]}…{found[0][-2:]}", text)

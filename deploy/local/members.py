@@ -24,6 +24,10 @@ class Kind(IntEnum):
     GATEWAY = 3
 
 
+#: Who asks in the name of the operator's command line: no member, since it runs when somebody calls it.
+OPERATOR = "ops"
+
+
 @dataclass(frozen=True)
 class Wiring:
     """What a member's environment is made of. `ports` are where members serve, `metrics` where Prometheus reads."""
@@ -190,17 +194,22 @@ def environment(member: Member, wiring: Wiring) -> dict[str, str]:
 
 
 def _of_the_mesh(member: Member, wiring: Wiring) -> dict[str, str]:
-    """Where the others are, and the key that says who one is."""
-    credentials = wiring.credentials
-    settings = {
-        "METRICS_ADDRESS": f"{HOST}:{wiring.metrics[member.name]}",
-        "NATS_URL": wiring.nats_url,
-        "MESH_PRIVATE_KEY": credentials.mesh[member.identity].private,
-        "MESH_PUBLIC_KEYS": json.dumps({name: pair.public for name, pair in credentials.mesh.items()}),
-    }
+    settings = {"METRICS_ADDRESS": f"{HOST}:{wiring.metrics[member.name]}", "NATS_URL": wiring.nats_url}
     if member.kind == Kind.SERVICE:
         settings["ADDRESS"] = wiring.address(member.name)
-    for name in credentials.mesh:
-        if name in wiring.ports and name != "gateway":
-            settings[f"{name.upper()}_ADDRESS"] = wiring.address(name)
-    return settings
+    return settings | _known(member.identity, wiring)
+
+
+def operator(wiring: Wiring) -> dict[str, str]:
+    """The settings of the operator's command line."""
+    return {"PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}", **_known(OPERATOR, wiring)}
+
+
+def _known(identity: str, wiring: Wiring) -> dict[str, str]:
+    """Where the others are, and the key that says who one is."""
+    mesh = wiring.credentials.mesh
+    addresses = {
+        f"{name.upper()}_ADDRESS": wiring.address(name) for name in mesh if name in wiring.ports and name != "gateway"
+    }
+    public = json.dumps({name: pair.public for name, pair in mesh.items()})
+    return {"MESH_PRIVATE_KEY": mesh[identity].private, "MESH_PUBLIC_KEYS": public, **addresses}

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import http.client
 import os
+import shlex
 import shutil
 import signal
 import tempfile
@@ -26,7 +27,7 @@ from deploy.local import ports, provision
 from deploy.local.children import GRACEFUL, Child, Program, end_stale, stop_together
 from deploy.local.credentials import Credentials
 from deploy.local.errors import LocalMeshError, MeshRunningError, PortTakenError
-from deploy.local.members import MEMBERS, Kind, Member, Wiring, environment
+from deploy.local.members import MEMBERS, OPERATOR, Kind, Member, Wiring, environment, operator
 from deploy.local.nats import Nats, check
 from deploy.local.postgres import Postgres
 from deploy.local.provision import ROOT, Database
@@ -144,8 +145,9 @@ class Mesh:
             end_stale(pid_file)
         identities = list(dict.fromkeys(member.identity for member in self.members if member.kind != Kind.STAND_IN))
         owners = list(dict.fromkeys(member.identity for member in self.members if member.database))
-        credentials = Credentials.keep(self.data, provision.role_names(owners), identities)
+        credentials = Credentials.keep(self.data, provision.role_names(owners), [*identities, OPERATOR])
         self.wiring = Wiring(self.data, self.environment, credentials, self._ports(), self._metrics())
+        self._write_operator()
         admin_url = self._start_postgres(undo)
         self.wiring = replace(self.wiring, nats_url=self._start_nats(undo))
         self._start_members(Kind.STAND_IN, undo)
@@ -188,6 +190,13 @@ class Mesh:
         assert server.child
         self.children["nats"] = server.child
         return server.url
+
+    def _write_operator(self) -> None:
+        """The settings of `python -m ops`, for a shell to read."""
+        file = self.data / f"{OPERATOR}.env"
+        file.touch(mode=0o600)
+        lines = (f"{name}={shlex.quote(value)}\n" for name, value in operator(self.wiring).items())
+        file.write_text("".join(lines))
 
     def _start_members(self, kind: Kind, undo: ExitStack) -> None:
         """All of a kind at once; it is `ready` that waits."""

@@ -94,3 +94,7 @@ class ScopesInvalid(InvalidArgument):
 
 class ApiKeysTooMany(FailedPrecondition):
     """A merchant has 100 API keys at most; revoke one first."""
+
+
+class NextKeyTooYoung(FailedPrecondition):
+    """The next key was published too short a while ago: some could not verify what it signs."""

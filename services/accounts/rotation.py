@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from kit.app import Job
 from kit.store import Database
 from services.accounts import signing
+from services.accounts.errors import NextKeyTooYoung
 from services.accounts.settings import Settings
 from services.accounts.signing import ACTIVE, NEXT, SigningKey
 from services.accounts.store import AccountStore
@@ -59,11 +60,30 @@ class SigningKeys:
             next_key = keys.get(NEXT) or await store.add_signing_key(self._made(now))
             active = keys.get(ACTIVE)
             if active is None or is_over(active, next_key, now, self._life):
-                if active is not None:
-                    await store.retire_signing_key(active.kid, now + RETIRED_LIFE)
-                await store.activate_signing_key(next_key.kid, now)
-                await store.add_signing_key(self._made(now))
+                await self._hand_over(store, active, next_key, now, now + RETIRED_LIFE)
             return await store.signing_keys(now)
+
+    async def rotate(self, now: datetime, *, is_lost: bool) -> list[SigningKey]:
+        """By hand, whatever the active key's age. Of a lost key nothing is good any more. Refuses `NextKeyTooYoung`."""
+        await self.published(now)
+        async with AccountStore.open_pipeline(self._database) as store:
+            await store.lock_signing_keys()
+            keys = {key.state: key for key in await store.signing_keys(now)}
+            young = keys[NEXT].create_time + PUBLISHED_MIN - now
+            if young > timedelta(0) and not is_lost:
+                raise NextKeyTooYoung(retry_seconds=int(young.total_seconds()) + 1)
+            await store.delete_expired_signing_keys(now)
+            await self._hand_over(store, keys[ACTIVE], keys[NEXT], now, now if is_lost else now + RETIRED_LIFE)
+            await store.delete_expired_signing_keys(now)
+            return await store.signing_keys(now)
+
+    async def _hand_over(
+        self, store: AccountStore, active: SigningKey | None, next_key: SigningKey, now: datetime, expire_time: datetime
+    ) -> None:
+        if active is not None:
+            await store.retire_signing_key(active.kid, expire_time)
+        await store.activate_signing_key(next_key.kid, now)
+        await store.add_signing_key(self._made(now))
 
     def _made(self, now: datetime) -> SigningKey:
         nonce = secrets.token_bytes(signing.NONCE_BYTES)

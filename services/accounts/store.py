@@ -82,6 +82,20 @@ class AccountStore(Store):
             raise MerchantNotFound(id=id)
         return rows.message(Merchant, row)
 
+    async def merchant_page(self, query: str, after: str | None, limit: int) -> list[Merchant]:
+        """In the order of their ids. `query`: an id, the email of a user, or how a company's name begins."""
+        statement = select(*MERCHANT).order_by(merchants.c.id).limit(limit)
+        if after is not None:
+            statement = statement.where(merchants.c.id > after)
+        if rows.is_uuid(query):
+            statement = statement.where(merchants.c.id == query)
+        elif "@" in query:
+            mine = select(users.c.merchant_id).where(users.c.email == query)
+            statement = statement.where(merchants.c.id.in_(mine))
+        elif query:
+            statement = statement.where(merchants.c.company.istartswith(query, autoescape=True))
+        return [rows.message(Merchant, row) for row in await self.connection.execute(statement)]
+
     async def lock_merchant(self) -> None:
         """Until the commit: of two at once that count, then add, the second counts what the first added."""
         await self.connection.execute(

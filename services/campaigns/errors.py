@@ -89,3 +89,7 @@ class AutomationInvalid(InvalidArgument):
 
 class TooManyAutomations(FailedPrecondition):
     """The merchant has as many automations of its own as there may be."""
+
+
+class BatchesTooMany(InvalidArgument):
+    """A call names 500 batches at most."""

@@ -9,6 +9,7 @@ from astronote.campaigns.v1.automations_pb2_grpc import add_AutomationsServiceSe
 from astronote.campaigns.v1.events_pb2 import OfferRedeemed
 from astronote.campaigns.v1.links_pb2_grpc import add_ShortLinksServiceServicer_to_server
 from astronote.campaigns.v1.offers_pb2_grpc import add_OffersServiceServicer_to_server
+from astronote.campaigns.v1.operations_pb2_grpc import add_BatchOperationsServiceServicer_to_server
 from astronote.campaigns.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_to_server
 from astronote.campaigns.v1.reports_pb2_grpc import add_ResultsServiceServicer_to_server
 from astronote.contacts.v1 import contacts_pb2
@@ -18,6 +19,7 @@ from astronote.sender.v1.events_pb2 import BatchFinished, CampaignTally
 from astronote.wallet.v1 import wallet_pb2
 from kit.app import App, Job, Parts
 from kit.bus import Consumer
+from ops.served import with_dead_letters
 from services.campaigns.automation_texts import AutomationTexts
 from services.campaigns.closing import Closer, Inquirer
 from services.campaigns.codes import Codes
@@ -37,6 +39,7 @@ from services.campaigns.servicers.batches import Batches
 from services.campaigns.servicers.campaigns import Campaigns
 from services.campaigns.servicers.links import Links
 from services.campaigns.servicers.offers import Offers
+from services.campaigns.servicers.operations import Operations
 from services.campaigns.servicers.privacy import Privacy
 from services.campaigns.servicers.results import Results
 from services.campaigns.servicers.templates import Templates
@@ -47,6 +50,7 @@ from services.campaigns.starting import Starter
 PREPARERS = 2
 
 
+@with_dead_letters
 def parts(app: App[Settings]) -> Parts:
     settings, database = app.settings, app.database
     contacts, wallet, sender = (app.peer(each.DESCRIPTOR) for each in (contacts_pb2, wallet_pb2, sender_pb2))
@@ -74,6 +78,7 @@ def parts(app: App[Settings]) -> Parts:
             add_OffersServiceServicer_to_server: Offers(database, codes),
             add_PrivacyServiceServicer_to_server: Privacy(database),
             add_ResultsServiceServicer_to_server: Results(database, merchants, Outcomes(sender, contacts)),
+            add_BatchOperationsServiceServicer_to_server: Operations(database),
         },
         consumers=[
             Consumer(CampaignTally, consumers.on_tally),

@@ -11,6 +11,7 @@ from astronote.sender.v1 import privacy_pb2 as sender_privacy
 from astronote.sender.v1.events_pb2 import MessageOutcomes
 from kit.app import App, Job, Parts
 from kit.bus import Consumer
+from ops.served import with_dead_letters
 from services.contacts.confirming import Confirming, SignUpRetention
 from services.contacts.consumers import Consumers
 from services.contacts.countries import Countries
@@ -32,6 +33,7 @@ from services.contacts.settings import Settings
 from services.contacts.suppression import PhoneHash
 
 
+@with_dead_letters
 def parts(app: App[Settings]) -> Parts:
     countries = Countries(app.peer(accounts_pb2.DESCRIPTOR))
     hashed = PhoneHash(app.settings.suppression_key.get_secret_value())

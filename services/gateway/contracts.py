@@ -28,7 +28,7 @@ EVENT_ID, LAST_EVENT_ID = "event_id", "last_event_id"
 
 
 def files() -> list[FileDescriptor]:
-    """The files that declare services, in the order of their names."""
+    """The files that declare RPCs for outside, in the order of their names."""
     # A set, since a folder may stand on Python's path twice, and be two portions of the namespace then.
     names = {
         ".".join(path.relative_to(root).with_suffix("").parts)
@@ -36,7 +36,7 @@ def files() -> list[FileDescriptor]:
         for path in Path(root).rglob("*_pb2.py")
     }
     found = [importlib.import_module(f"astronote.{name}").DESCRIPTOR for name in sorted(names)]
-    return [file for file in found if file.services_by_name]
+    return [file for file in found if any(method.role for method in methods(file))]
 
 
 def methods(file: FileDescriptor) -> Iterator["Method"]:

@@ -90,6 +90,9 @@ class Admissions:
         async with SenderStore.open_pipeline(self._database) as store:
             route, now = await store.lock_route(self._route_id)
             IS_OPEN.labels(route.id).set(route.is_open)
+            if route.is_drained:
+                HELD.labels("drained").inc()
+                raise HeldBackError(HELD_SECONDS_MAX)
             if now < route.retry_time:
                 HELD.labels("breaker").inc()
                 raise HeldBackError(min((route.retry_time - now).total_seconds(), HELD_SECONDS_MAX))

@@ -39,6 +39,8 @@ class Route:
     #: The last answers, oldest first, a character each; empty where all were known.
     recent: str = ""
     is_cautious: bool = False
+    #: Held by an operator, whatever the breaker says.
+    is_drained: bool = False
 
     def is_clean(self) -> bool:
         """Whether an accepted submission changes nothing in it."""
@@ -69,7 +71,7 @@ def after(route: Route, outcome: Outcome, now: datetime, terms: Terms, *, is_pro
         return shaken
     is_cautious = route.is_cautious and not isinstance(outcome, Accepted)
     if is_probe:
-        return Route(route.id, is_cautious=is_cautious)
+        return Route(route.id, is_cautious=is_cautious, is_drained=route.is_drained)
     recent = (route.recent + KNOWN)[-terms.window :]
     return replace(route, recent=recent if UNKNOWN in recent else "", is_cautious=is_cautious)
 

@@ -264,6 +264,8 @@ routes = Table(
     _time("retry_time", nullable=False, server_default=_LONG_AGO),
     Column("recent", Text, nullable=False, server_default=""),
     Column("is_cautious", Boolean, nullable=False, server_default=false()),
+    # An operator holds all submissions.
+    Column("is_drained", Boolean, nullable=False, server_default=false()),
 )
 
 # Until when a limit is spoken for, in each lane: `account:<id>:<lane>`, `merchant:<id>:<lane>`.

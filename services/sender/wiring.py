@@ -10,9 +10,11 @@ from astronote.sender.v1 import inbound_pb2_grpc as inbound_rpc
 from astronote.sender.v1 import privacy_pb2_grpc
 from astronote.sender.v1 import sender_pb2_grpc as rpc
 from astronote.sender.v1.batches_pb2 import SendBatch
+from astronote.sender.v1.operations_pb2_grpc import add_RouteOperationsServiceServicer_to_server
 from astronote.wallet.v1 import wallet_pb2
 from kit.app import App, Job, Parts
 from kit.bus import Consumer
+from ops.served import with_dead_letters
 from services.sender.admission import BULK, SINGLE, Admissions
 from services.sender.audit import Recount, TextRetention, WebhookRetention
 from services.sender.consumers import Consumers
@@ -21,6 +23,7 @@ from services.sender.evidence import Detective
 from services.sender.figures import INTERVAL_SECONDS, Figures
 from services.sender.help import Answers
 from services.sender.listening import Listener, Obedience
+from services.sender.operations import Operations
 from services.sender.privacy import Privacy
 from services.sender.providers.mitto import Mitto
 from services.sender.replay import Replayer
@@ -31,6 +34,7 @@ from services.sender.submission import Gatekeepers, Submitter
 from services.sender.webhooks import Proof
 
 
+@with_dead_letters
 def parts(app: App[Settings]) -> Parts:
     settings, database = app.settings, app.database
     campaigns, contacts, wallet = (app.peer(each.DESCRIPTOR) for each in (campaigns_pb2, contacts_pb2, wallet_pb2))
@@ -58,6 +62,7 @@ def parts(app: App[Settings]) -> Parts:
             privacy_pb2_grpc.add_PrivacyServiceServicer_to_server: Privacy(database),
             rpc.add_TalliesServiceServicer_to_server: Tallies(database),
             rpc.add_OutcomesServiceServicer_to_server: Outcomes(database),
+            add_RouteOperationsServiceServicer_to_server: Operations(database, settings.mitto_traffic_account_id),
             rpc.add_ReportsServiceServicer_to_server: Reports(database, proof, received, Replayer(database, applier)),
             inbound_rpc.add_InboundServiceServicer_to_server: Inbound(database, proof, posted, pending),
         },

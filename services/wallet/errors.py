@@ -153,3 +153,7 @@ class StripeEventInvalid(InvalidArgument):
 
 class RangeInvalid(InvalidArgument):
     """A range of time ends after it starts."""
+
+
+class RecountUnderWay(Aborted):
+    """The ledger is being counted; try again."""

@@ -13,10 +13,12 @@ from astronote.wallet.v1.catalogue_pb2_grpc import (
     add_PricesServiceServicer_to_server,
 )
 from astronote.wallet.v1.guards_pb2_grpc import add_SpendingServiceServicer_to_server
+from astronote.wallet.v1.operations_pb2_grpc import add_LedgerOperationsServiceServicer_to_server
 from astronote.wallet.v1.promotions_pb2_grpc import add_PromotionsServiceServicer_to_server
 from astronote.wallet.v1.wallet_pb2_grpc import add_WalletServiceServicer_to_server
 from kit.app import App, Job, Parts
 from kit.bus import Consumer
+from ops.served import with_dead_letters
 from services.wallet import expiry
 from services.wallet.audit import recount
 from services.wallet.bookkeeping import Bookkeeper
@@ -27,6 +29,7 @@ from services.wallet.merchants import Merchants
 from services.wallet.repair import Repair
 from services.wallet.servicers.billing import Billing
 from services.wallet.servicers.catalogue import Catalogues
+from services.wallet.servicers.operations import Operations
 from services.wallet.servicers.prices import Prices
 from services.wallet.servicers.promotions import Promotions
 from services.wallet.servicers.spending import Spending
@@ -38,6 +41,7 @@ from services.wallet.stripe_events import Handler
 from services.wallet.welcome import Welcome
 
 
+@with_dead_letters
 def parts(app: App[Settings]) -> Parts:
     settings, database, received = app.settings, app.database, asyncio.Event()
     welcome = Welcome(settings.welcome_credits, settings.welcome_plan)
@@ -49,6 +53,7 @@ def parts(app: App[Settings]) -> Parts:
     repair = Repair(database, stripe, received)
     return Parts(
         servicers={
+            add_LedgerOperationsServiceServicer_to_server: Operations(app.database),
             add_WalletServiceServicer_to_server: Wallets(database, welcome),
             add_PricesServiceServicer_to_server: Prices(database, merchants),
             add_CatalogueServiceServicer_to_server: Catalogues(database),

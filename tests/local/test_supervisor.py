@@ -241,7 +241,7 @@ def test_every_member_gets_its_settings_and_nobody_elses_secrets(fakes: tuple[Me
     assert len(accounts["SIGNING_KEY_ENCRYPTION_KEY"]) == 43
     assert accounts["PATIENCE"] == "1"
     assert set(json.loads(accounts["MESH_PUBLIC_KEYS"])) == {
-        "accounts", "contacts", "campaigns", "wallet", "sender", "gateway",
+        "accounts", "contacts", "campaigns", "wallet", "sender", "gateway", "ops",
     }  # fmt: skip
     for stranger in (accounts, gateway):
         assert not {"STRIPE_SECRET_KEY", "LINK_KEY", "MITTO_API_KEY", "WEBHOOK_SECRET"} & set(stranger)

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
+from astronote.sender.v1.operations_pb2 import UnknownAttempt
+from kit import rows
 from kit.store import Store
+from services.sender.tables import attempts
 
 # One snapshot. What has an id of the provider's, or was opened, was accepted, and is charged whatever became of it.
 _RECOUNT = text("""
@@ -67,6 +70,19 @@ class Recounted:
 
 
 class AuditStatements(Store):
+    async def unknown_page(self, after: str | None, limit: int) -> list[UnknownAttempt]:
+        """Attempts of which nobody knows what became of them, by id; over all merchants."""
+        unknown = (attempts.c.close_time.is_(None), attempts.c.state == "UNKNOWN")
+        query = select(*rows.columns(UnknownAttempt, attempts)).where(*unknown).order_by(attempts.c.id).limit(limit)
+        if after is not None:
+            query = query.where(attempts.c.id > after)
+        return [rows.message(UnknownAttempt, row) for row in await self.connection.execute(query)]
+
+    async def count_open_attempts(self) -> int:
+        """Those that have begun and have no outcome."""
+        query = select(func.count()).where(attempts.c.close_time.is_(None), attempts.c.state == "OPEN")
+        return int(await self.connection.scalar(query) or 0)
+
     async def figures(self) -> list[float]:
         """What waits, over all merchants."""
         return [float(figure) for figure in (await self.connection.execute(_FIGURES)).one()]
