@@ -108,6 +108,17 @@ class Store:
 
     @classmethod
     @asynccontextmanager
+    async def open_snapshot(cls, database: Database, merchant_id: str) -> AsyncIterator[Self]:
+        """A merchant's transaction that only reads, and sees everything as it was at its begin.
+
+        It lives as long as the caller reads; one who stands still for a minute is cut off.
+        """
+        mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        async with cls._transaction(database, database.merchants, str(UUID(merchant_id)), mode) as store:
+            yield store
+
+    @classmethod
+    @asynccontextmanager
     async def _transaction(
         cls, database: Database, engine: AsyncEngine, merchant_id: str, mode: str = ""
     ) -> AsyncIterator[Self]:

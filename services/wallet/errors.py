@@ -103,6 +103,10 @@ class PromotionsTooMany(FailedPrecondition):
     """The wallet has as many promotions with credits left as it may have."""
 
 
+class StatementMonthInvalid(InvalidArgument):
+    """A month is written YYYY-MM, and has begun."""
+
+
 class UrlInvalid(InvalidArgument):
     """The address is not one of https, or of http on this machine, of up to 2,000 characters."""
 

@@ -88,6 +88,7 @@ journals = Table(
     UniqueConstraint("merchant_id", "key", name="journals_key_key"),
     ForeignKeyConstraint(["merchant_id", "hold_id"], ["holds.merchant_id", "holds.id"], name="journals_hold_fkey"),
     Index("journals_number_idx", "merchant_id", "number", unique=True),
+    Index("journals_create_time_idx", "merchant_id", "create_time", "number"),
 )
 
 # Append-only, by triggers, and balanced: every INSERT sums to zero in each journal.

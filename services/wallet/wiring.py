@@ -15,6 +15,7 @@ from astronote.wallet.v1.catalogue_pb2_grpc import (
 from astronote.wallet.v1.guards_pb2_grpc import add_SpendingServiceServicer_to_server
 from astronote.wallet.v1.operations_pb2_grpc import add_LedgerOperationsServiceServicer_to_server
 from astronote.wallet.v1.promotions_pb2_grpc import add_PromotionsServiceServicer_to_server
+from astronote.wallet.v1.statements_pb2_grpc import add_StatementsServiceServicer_to_server
 from astronote.wallet.v1.wallet_pb2_grpc import add_WalletServiceServicer_to_server
 from kit.app import App, Job, Parts
 from kit.bus import Consumer
@@ -33,6 +34,7 @@ from services.wallet.servicers.operations import Operations
 from services.wallet.servicers.prices import Prices
 from services.wallet.servicers.promotions import Promotions
 from services.wallet.servicers.spending import Spending
+from services.wallet.servicers.statements import Statements
 from services.wallet.servicers.stripe_events import StripeEvents
 from services.wallet.servicers.wallets import Wallets
 from services.wallet.settings import Settings
@@ -58,6 +60,7 @@ def parts(app: App[Settings]) -> Parts:
             add_PricesServiceServicer_to_server: Prices(database, merchants),
             add_CatalogueServiceServicer_to_server: Catalogues(database),
             add_SpendingServiceServicer_to_server: Spending(database, merchants),
+            add_StatementsServiceServicer_to_server: Statements(database, merchants),
             add_PromotionsServiceServicer_to_server: Promotions(database),
             add_BillingServiceServicer_to_server: Billing(database, merchants, stripe, looks, books),
             add_StripeEventsServiceServicer_to_server: StripeEvents(database, secrets, repair, received),

@@ -98,9 +98,9 @@ async def test_prices_are_of_the_merchants_country(mesh: Any):
         assert [price.currency for price in prices.top_up_prices] == ["EUR"]
 
 
-async def registered(mesh: Any, country: str) -> str:
+async def registered(mesh: Any, country: str, company: str = "A") -> str:
     peer = await mesh.service("accounts")
-    request = accounts.RegisterRequest(email=f"{uuid.uuid4()}@example.com", password="correct horse", company="A")
+    request = accounts.RegisterRequest(email=f"{uuid.uuid4()}@example.com", password="correct horse", company=company)
     request.country, request.time_zone = country, "Europe/Athens"
     session = await AuthServiceStub(peer.channel).Register(request, metadata=peer.metadata(role="public"), timeout=20)
     return session.merchant.id

@@ -1,17 +1,15 @@
 """Statements over the book."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Select, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from astronote.contacts.v1.contacts_pb2 import Contact
 from kit import rows
-from kit.store import Database, Store
+from kit.store import Store
 from services.contacts.errors import ContactNotFound, PhoneTaken
 from services.contacts.store.rules import on_lists
 from services.contacts.tables import activities, contacts, list_contacts, metadata
@@ -70,17 +68,6 @@ ORDERS = {
 
 class ContactStatements(Store):
     metadata = metadata
-
-    @classmethod
-    @asynccontextmanager
-    async def open_snapshot(cls, database: Database, merchant_id: str) -> AsyncIterator[Self]:
-        """A merchant's transaction that only reads, and sees the book as it was at its begin.
-
-        It lives as long as the caller reads; kit cuts off one who stands still for a minute.
-        """
-        mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        async with cls._transaction(database, database.merchants, str(UUID(merchant_id)), mode) as store:
-            yield store
 
     async def create_contact(self, values: dict[str, Any]) -> Contact:
         """Refuses `PhoneTaken`."""

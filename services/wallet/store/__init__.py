@@ -12,6 +12,7 @@ from services.wallet.store.holds import HoldStatements
 from services.wallet.store.journals import JournalStatements
 from services.wallet.store.promotions import PromotionStatements
 from services.wallet.store.purchases import PurchaseStatements
+from services.wallet.store.statements import StatementStatements
 from services.wallet.store.stripe_events import StripeEventStatements
 from services.wallet.store.subscriptions import SubscriptionStatements
 from services.wallet.store.wallets import WalletStatements
@@ -27,6 +28,7 @@ class WalletStore(
     CatalogueStatements,
     GuardStatements,
     PromotionStatements,
+    StatementStatements,
     AuditStatements,
 ):
     """Every statement, in one transaction."""
