@@ -8,7 +8,7 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import structlog
@@ -23,7 +23,7 @@ from kit.channel import Peer
 from kit.errors import DomainError
 from kit.rows import AnyRow
 from kit.store import Database
-from services.campaigns import automations, batching, offers
+from services.campaigns import automations, batching, offers, starting, waves
 from services.campaigns.codes import Codes
 from services.campaigns.errors import SenderNameMissing, SubscriptionRequired
 from services.campaigns.merchants import Merchants
@@ -90,13 +90,14 @@ class AutomationTexts:
         values = {"merchant_id": merchant_id, "kind": Campaign.AUTOMATION, "parent_id": automation.id}
         values |= {name: getattr(automation, name) for name in ("name", "text", "offer_link", "track_links")}
         values |= {"audience": automations.audience(automation.conditions), "offer": automation.offer}
-        values |= {"sender_name": automation.sender_name or merchant.sender_name, "link_base_url": base_url}
-        values |= {"company": merchant.company, "time_zone": merchant.time_zone}
+        sender_name = automation.sender_name or merchant.sender_name
+        values |= starting.frozen(merchant, sender_name, base_url, quiet_hours=Campaign.MERCHANT)
         async with CampaignStore.open_pipeline(self._database) as store:
             begun = await store.begin_small(values)
-            (batch_id,) = await store.next_batch_ids(1)
-            batch = batching.frozen(begun, batch_id, text, members, self._codes)
-            await store.freeze_small(begun, batch, len(members))
+            due = waves.of(begun, members, timedelta())
+            ids = await store.next_batch_ids(len(due))
+            batches = batching.of_waves(begun, ids, text, due, self._codes)
+            await store.freeze_small(begun, batches, len(members))
             sent = [str(uuid.UUID(bytes=member.contact_id)) for member in members]
             await store.settle_enrolments(taken, lease_id, CONDITIONS, sent, begun.id)
         self._made.set()
@@ -118,7 +119,8 @@ class AutomationTexts:
         """Those of the contacts whom the conditions select now; none where there can't be any, since a list is gone."""
         audience = automations.audience(automation.conditions)
         few = list(dict.fromkeys(contact_ids))
-        pages = self._audiences.pages(merchant_id, audience, text.fields, PEOPLE_MAX, contact_ids=few)
+        fields = (*text.fields, waves.TIME_ZONE)
+        pages = self._audiences.pages(merchant_id, audience, fields, PEOPLE_MAX, contact_ids=few)
         try:
             async with aclosing(pages):
                 return [member async for page in pages for member in page.members]

@@ -1,6 +1,6 @@
 """From a page of people to the batch that a sender is handed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.contacts.v1.contacts_pb2 import AudienceMember
@@ -9,9 +9,20 @@ from kit.rows import AnyRow
 from services.campaigns import pricing
 from services.campaigns.codes import Codes, first_message_id
 from services.campaigns.rendering import Text
+from services.campaigns.waves import Wave
 
 # More than that is no longer what somebody waits for: it would hold up those who do.
 EXPEDITED_MAX = 50
+
+
+def of_waves(
+    row: AnyRow, batch_ids: Sequence[int], text: Text, waves: Mapping[Wave, Sequence[AudienceMember]], codes: Codes
+) -> dict[Wave, SendBatch]:
+    """A batch each."""
+    return {
+        wave: frozen(row, batch_id, text, members, codes)
+        for batch_id, (wave, members) in zip(batch_ids, waves.items(), strict=True)
+    }
 
 
 def frozen(row: AnyRow, batch_id: int, text: Text, members: Sequence[AudienceMember], codes: Codes) -> SendBatch:

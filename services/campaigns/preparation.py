@@ -163,16 +163,11 @@ class Preparer:
         return min(self._batch_size, row.throttle_per_hour // 60 or self._batch_size)
 
     async def _store(self, row: AnyRow, text: Text, members: Sequence[contacts.AudienceMember]) -> None:
-        """A batch for each time at which these members are due, or several where one would be more than the broker
-        carries.
-        """
+        """A batch for each wave of these members, or several where one would be more than the broker carries."""
         due = waves.of(row, members, self._late_max)
         async with CampaignStore.open_pipeline(self._database) as store:
             ids = await store.next_batch_ids(len(due))
-        batches = {
-            due_time: batching.frozen(row, batch_id, text, wave, self._codes)
-            for batch_id, (due_time, wave) in zip(ids, due.items(), strict=True)
-        }
+        batches = batching.of_waves(row, ids, text, due, self._codes)
         if len(members) > 1 and any(batch.ByteSize() > BATCH_BYTES_MAX for batch in batches.values()):
             half = len(members) // 2
             await self._store(row, text, members[:half])

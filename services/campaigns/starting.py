@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from astronote.accounts.v1.accounts_pb2 import Merchant
+from astronote.accounts.v1.accounts_pb2 import Merchant, QuietHours
+from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.contacts.v1.audience_pb2 import Audience
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
@@ -47,7 +48,8 @@ class Starter:
         """Has a locked campaign prepared as it stands. Refuses what `check` refuses, before anything is written."""
         sender_name = check(row, merchant, now)
         base_url = merchant.public_base_url or self._public_base_url
-        return await store.start(row.id, sender_name, base_url, merchant.company, merchant.time_zone)
+        kept = frozen(merchant, sender_name, base_url, quiet_hours=row.quiet_hours)
+        return await store.start(row.id, kept)
 
     async def balance(self, merchant_id: str) -> int:
         """The credits that are available."""
@@ -56,6 +58,16 @@ class Starter:
             wallet.GetWalletRequest(), metadata=metadata, timeout=TIMEOUT_SECONDS
         )
         return answer.available
+
+
+def frozen(
+    merchant: Merchant, sender_name: str, base_url: str, quiet_hours: Campaign.HouseRule.ValueType
+) -> dict[str, object]:
+    """What of the merchant's profile a campaign keeps from its start on, by column."""
+    kept = {"sender_name": sender_name, "link_base_url": base_url}
+    kept |= {"company": merchant.company, "time_zone": merchant.time_zone}
+    hours = merchant.quiet_hours if quiet_hours == Campaign.MERCHANT else QuietHours()
+    return {**kept, "quiet_start": hours.start, "quiet_end": hours.end}
 
 
 def check(row: AnyRow, merchant: Merchant, start_time: datetime) -> str:

@@ -131,6 +131,10 @@ campaigns = Table(
     Column("throttle_per_hour", Integer, nullable=False, server_default="0"),
     # Until then nothing goes out, so that an hour has no more than that.
     Column("pace_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
+    Column("quiet_hours", EnumName(Campaign.HouseRule), nullable=False, server_default="MERCHANT"),
+    # Frozen at the send, `HH:MM`; empty where there are none.
+    Column("quiet_start", Text, nullable=False, server_default=""),
+    Column("quiet_end", Text, nullable=False, server_default=""),
     # Whether it pauses by itself when failures or opt-outs spike.
     Column("guarded", Boolean, nullable=False, server_default=text("true")),
     UniqueConstraint("number", name="campaigns_number_key"),

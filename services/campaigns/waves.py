@@ -1,7 +1,10 @@
-"""The people of a page by when their text is due: at once, or when their own clock shows the time of the campaign."""
+"""The people of a page by when their text is due, and by whose clock they live: at once, or when their own clock shows
+the time of the campaign; and never in their quiet hours, which are looked at when a sender begins (`claims.py`).
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from astronote.contacts.v1.contacts_pb2 import AudienceMember
@@ -13,29 +16,34 @@ from services.campaigns.rendering import Text
 TIME_ZONE = "time_zone"
 
 
+class Wave(NamedTuple):
+    """When a batch is due (none: at once), and the time zone of those in it, where the campaign has quiet hours."""
+
+    due_time: datetime | None = None
+    time_zone: str = ""
+
+
 def fields(row: AnyRow, text: Text) -> tuple[str, ...]:
     """What is asked of the audience."""
-    return (*text.fields, TIME_ZONE) if _is_by_recipient(row) else text.fields
+    return (*text.fields, TIME_ZONE) if _is_by_recipient(row) or row.quiet_start else text.fields
 
 
-def of(
-    row: AnyRow, members: Sequence[AudienceMember], late_max: timedelta
-) -> dict[datetime | None, Sequence[AudienceMember]]:
-    """By due time; none: at once. Whose time had passed by more than `late_max` when the campaign was started stands in
-    none of them.
-    """
-    if not _is_by_recipient(row):
-        return {None: members}
-    local = schedules.local_time(row.schedule)
-    due_times: dict[ZoneInfo, datetime] = {}
-    found: dict[datetime | None, list[AudienceMember]] = {}
+def of(row: AnyRow, members: Sequence[AudienceMember], late_max: timedelta) -> dict[Wave, Sequence[AudienceMember]]:
+    """Whose time had passed by more than `late_max` when the campaign was started stands in none of them."""
+    is_by_recipient = _is_by_recipient(row)
+    if not is_by_recipient and not row.quiet_start:
+        return {Wave(): members}
+    merchants = row.schedule.time_zone if is_by_recipient else row.time_zone
+    local = schedules.local_time(row.schedule) if is_by_recipient else None
+    waves: dict[ZoneInfo, Wave] = {}
+    found: dict[Wave, list[AudienceMember]] = {}
     for member in members:
-        zone = zones.of(member.phone, member.values[-1], row.schedule.time_zone)
-        if zone not in due_times:
-            due_times[zone] = schedules.instant(local, zone)
-        found.setdefault(due_times[zone], []).append(member)
+        zone = zones.of(member.phone, member.values[-1], merchants)
+        if zone not in waves:
+            waves[zone] = Wave(schedules.instant(local, zone) if local else None, zone.key if row.quiet_start else "")
+        found.setdefault(waves[zone], []).append(member)
     oldest = row.start_time - late_max
-    return {due_time: wave for due_time, wave in found.items() if due_time and due_time >= oldest}
+    return {wave: people for wave, people in found.items() if wave.due_time is None or wave.due_time >= oldest}
 
 
 def _is_by_recipient(row: AnyRow) -> bool:

@@ -104,11 +104,16 @@ async def refusal(call: Any) -> tuple[str, dict[str, str]]:
     return info.reason, dict(info.metadata)
 
 
-async def sending(shop: Shop, id: str) -> SendBatch:
-    """Waits until the campaign is with the senders; its one batch."""
+async def paid(shop: Shop, id: str) -> None:
+    """Waits until the campaign is `SENDING`."""
     async with asyncio.timeout(20):
         while (await shop.do("GetCampaign", id)).state != pb.Campaign.SENDING:
             await asyncio.sleep(0.05)
+
+
+async def sending(shop: Shop, id: str) -> SendBatch:
+    """Waits until the campaign is with the senders; its one batch."""
+    await paid(shop, id)
     store, database = shop.mesh.app("campaigns").store, shop.mesh.app("campaigns").database
     async with store.open_pipeline(database) as opened:
         batches = opened.metadata.tables["batches"]

@@ -1,5 +1,6 @@
 """What keeps a campaign from going out too fast, too late, or on and on when it goes wrong."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ async def test_what_stands_behind_an_expired_offer_is_skipped(mesh: TestMesh, me
         assert (await store.campaign(fresh)).skipped == {}
         taken = await store.connection.scalar(text(TAKEN), {"id": id})
         store.merchant_id = merchant_id
-        claim = await store.claim_batch(taken)
+        claim = await store.claim_batch(taken, datetime.now(UTC))
         assert (claim.verdict, claim.reason) == (ClaimBatchResponse.STOP, "offer_expired")
         await store.finish_batches(id, [taken])
         assert (await store.campaign(id)).state == Campaign.COMPLETED

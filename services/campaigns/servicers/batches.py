@@ -1,5 +1,7 @@
 """What the senders ask."""
 
+from datetime import UTC, datetime
+
 from astronote.campaigns.v1 import campaigns_pb2 as pb
 from astronote.campaigns.v1 import campaigns_pb2_grpc as rpc
 from kit import caller
@@ -14,5 +16,5 @@ class Batches(rpc.BatchesServiceServicer):
 
     async def ClaimBatch(self, request: pb.ClaimBatchRequest, context: Context) -> pb.ClaimBatchResponse:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:
-            claim = await store.claim_batch(request.batch_id)
+            claim = await store.claim_batch(request.batch_id, datetime.now(UTC))
         return pb.ClaimBatchResponse(verdict=claim.verdict, reason=claim.reason)

@@ -21,9 +21,11 @@ from services.campaigns.store.campaigns import TEXT, shown
 
 WRITABLE = frozenset(
     {"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links", "on_long_text"}
-    | {"schedule", "throttle_per_hour"}
+    | {"schedule", "throttle_per_hour", "quiet_hours"}
 )
 NAME_CHARACTERS_MAX = 100
+# The first of each is what goes without saying.
+CHOICES = {"on_long_text": pb.Campaign.OnLongText, "quiet_hours": pb.Campaign.HouseRule}
 # A batch a minute, with at least one text in it.
 THROTTLES = range(60, 10_000_001)
 LOOK_SECONDS = 0.5
@@ -140,14 +142,21 @@ def _check(campaign: pb.Campaign, paths: list[str]) -> None:
         compile_text(campaign.text, field="campaign.text")
     if "sender_name" in paths and campaign.sender_name and not SENDER_NAME.fullmatch(campaign.sender_name):
         raise CampaignInvalid(field="campaign.sender_name", rule="3 to 11 letters and digits, or E.164")
-    if "throttle_per_hour" in paths and campaign.throttle_per_hour and campaign.throttle_per_hour not in THROTTLES:
-        raise CampaignInvalid(field="campaign.throttle_per_hour", min=THROTTLES.start, max=THROTTLES.stop - 1)
     if "offer" in paths:
         offers.check(campaign.offer)
-    if "on_long_text" in paths:
-        campaign.on_long_text = campaign.on_long_text or pb.Campaign.ALLOW
-        if campaign.on_long_text not in pb.Campaign.OnLongText.values():
-            raise CampaignInvalid(field="campaign.on_long_text", rule=",".join(pb.Campaign.OnLongText.keys()[1:]))
+    _check_road(campaign, paths)
+
+
+def _check_road(campaign: pb.Campaign, paths: list[str]) -> None:
+    """When and how it goes out. Refuses `CampaignInvalid`, with the field."""
+    if "throttle_per_hour" in paths and campaign.throttle_per_hour and campaign.throttle_per_hour not in THROTTLES:
+        raise CampaignInvalid(field="campaign.throttle_per_hour", min=THROTTLES.start, max=THROTTLES.stop - 1)
+    for name in CHOICES.keys() & set(paths):
+        values = CHOICES[name].items()[1:]
+        choice = getattr(campaign, name) or values[0][1]
+        if choice not in dict(values).values():
+            raise CampaignInvalid(field=f"campaign.{name}", rule=",".join(dict(values)))
+        setattr(campaign, name, choice)
     if "schedule" in paths and campaign.HasField("schedule"):
         schedules.check(campaign.schedule, "campaign.schedule")
 

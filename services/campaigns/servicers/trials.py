@@ -9,12 +9,13 @@ from astronote.contacts.v1.audience_pb2 import Audience, FieldCondition
 from astronote.contacts.v1.contacts_pb2 import AudienceMember
 from kit import caller
 from kit.interceptors import Context
-from services.campaigns import batching
+from services.campaigns import batching, starting
 from services.campaigns.errors import CampaignInvalid, SenderNameMissing
 from services.campaigns.rendering import LANGUAGE, Text, campaign_text, sample_values
 from services.campaigns.servicers.verbs import Verbs
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import shown
+from services.campaigns.waves import Wave
 
 PHONES_MAX = 5
 COPIED = ("name", "text", "audience", "offer_link", "offer", "track_links", "on_long_text")
@@ -36,15 +37,16 @@ class Trials(Verbs):
         text = campaign_text(row, base_url)
         members = await self._members(merchant_id, phones, row.text, text)
         values = {name: getattr(row, name) for name in COPIED}
-        values |= {"kind": pb.Campaign.TEST, "parent_id": row.id, "sender_name": sender_name}
-        values |= {"link_base_url": base_url, "company": merchant.company, "time_zone": merchant.time_zone}
+        values |= {"kind": pb.Campaign.TEST, "parent_id": row.id, "quiet_hours": pb.Campaign.NONE}
+        values |= starting.frozen(merchant, sender_name, base_url, quiet_hours=pb.Campaign.NONE)
         async with CampaignStore.open(self._database, merchant_id) as store:
             if answer := await store.replayed(request, pb.Campaign):
                 return answer
             begun = await store.begin_small(values)
             (batch_id,) = await store.next_batch_ids(1)
             batch = batching.frozen(begun, batch_id, text, members, self._codes)
-            answer = await store.answered(request, shown(await store.freeze_small(begun, batch, len(members))))
+            test = await store.freeze_small(begun, {Wave(): batch}, len(members))
+            answer = await store.answered(request, shown(test))
         self._started.set()
         return answer
 

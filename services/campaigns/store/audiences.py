@@ -1,7 +1,6 @@
 """Statements of the freezing of an audience, under a lease."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Text, cast, func, insert, select, text, update
@@ -14,6 +13,7 @@ from kit.store import Store
 from services.campaigns import states
 from services.campaigns.pricing import TOO_LONG
 from services.campaigns.tables import batches, campaigns
+from services.campaigns.waves import Wave
 
 LEASE_SECONDS = 60
 # Of a phone in E.164: the plus and three digits, which hold every calling code.
@@ -46,9 +46,9 @@ class AudienceStatements(Store):
         return list((await self.connection.execute(drawn, {"count": count})).scalars())
 
     async def add_batches(
-        self, row: AnyRow, added: Mapping[datetime | None, SendBatch], after_phone: str, skipped: Mapping[str, int]
+        self, row: AnyRow, added: Mapping[Wave, SendBatch], after_phone: str, skipped: Mapping[str, int]
     ) -> None:
-        """A page of the frozen audience, as batches by when they are due, and how far that is, in one transaction.
+        """A page of the frozen audience, as a batch for each wave, and how far that is, in one transaction.
         Whoever is in none of them is skipped, by reason. Raises `LeaseLostError`.
         """
         credits = {batch.batch_id: _credits(batch) for batch in added.values()}
@@ -61,19 +61,22 @@ class AudienceStatements(Store):
             destinations=_union(campaigns.c.destinations, _destinations(added.values())),
             **({"skipped": _more_skipped(skipped)} if any(skipped.values()) else {}),
         )
-        for due_time, batch in added.items():
+        last = select(func.max(batches.c.number)).where(batches.c.campaign_id == row.id).scalar_subquery()
+        next_number = func.coalesce(last + 1, 0)
+        for wave, batch in added.items():
             if not batch.recipients:
                 continue
             values = {
                 "id": batch.batch_id,
                 "merchant_id": row.merchant_id,
                 "campaign_id": row.id,
-                "number": select(func.count()).where(batches.c.campaign_id == row.id).scalar_subquery(),
+                "number": next_number,
                 "payload": batch.SerializeToString(),
                 "recipient_count": len(batch.recipients),
                 "credits": credits[batch.batch_id],
                 "expedited": batch.expedited,
-                "due_time": due_time,
+                "due_time": wave.due_time,
+                "time_zone": wave.time_zone,
             }
             await self.connection.execute(insert(batches).values(values))
 
@@ -87,10 +90,10 @@ class AudienceStatements(Store):
         row: AnyRow = (await self.connection.execute(insert(campaigns).values(begun).returning(campaigns))).one()
         return row
 
-    async def freeze_small(self, row: AnyRow, batch: SendBatch, members: int) -> AnyRow:
+    async def freeze_small(self, row: AnyRow, added: Mapping[Wave, SendBatch], members: int) -> AnyRow:
         """This is all of it: it is to be paid for, by whoever is first."""
-        too_long = members - len(batch.recipients)
-        await self.add_batches(row, {None: batch}, after_phone="", skipped={TOO_LONG: too_long})
+        too_long = members - sum(len(batch.recipients) for batch in added.values())
+        await self.add_batches(row, added, after_phone="", skipped={TOO_LONG: too_long})
         return await self._advance(row, frozen=True, lease_expire_time=text("'epoch'"))
 
     async def begin_sending(self, row: AnyRow, credits: int) -> None:

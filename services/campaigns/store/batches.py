@@ -1,19 +1,30 @@
 """Statements over batches: dispatch, claims, and what is swept up."""
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import DateTime, cast, false, func, select, text, update
+from sqlalchemy import DateTime, cast, false, func, or_, select, text, update
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign, ClaimBatchResponse
 from kit.rows import AnyRow
 from kit.store import Store
+from services.campaigns import quiet, zones
 from services.campaigns.claims import Claim, decide
 from services.campaigns.tables import batches, campaigns
 
+UTC = ZoneInfo("UTC")
 # Whoever dispatches looks at least so often.
 LATE_SECONDS = 5
 HAS_EXPIRED_OFFER = cast(campaigns.c.offer["expireTime"].astext, DateTime(timezone=True)) <= func.now()
 PUBLISHED = (batches.c.id, batches.c.campaign_id, batches.c.generation, batches.c.expedited, batches.c.payload)
+_CLAIMED = (
+    campaigns.c.state,
+    campaigns.c.time_zone,
+    campaigns.c.quiet_start,
+    campaigns.c.quiet_end,
+    func.coalesce(HAS_EXPIRED_OFFER, false()).label("is_offer_over"),
+)
 
 # Campaigns without room, or with nothing that is due yet, are left out before the limit: any number of them may stand
 # still, and none holds up the rest.
@@ -71,12 +82,13 @@ class BatchStatements(Store):
         """Batches that a lost stream or a dead sender may have forgotten, under their next generation."""
         # Each time twice as long: copies of one batch must not fill the queue while no sender can take it.
         age = func.make_interval(0, 0, 0, 0, 0, 0, seconds * func.power(2, func.least(batches.c.generation - 1, 6)))
+        due = batches.c.due_time.is_(None) | (batches.c.due_time <= func.now())
         forgotten = (
             select(batches.c.id)
             .join(campaigns, campaigns.c.id == batches.c.campaign_id)
             .where(batches.c.state.in_(["PUBLISHED", "TAKEN"]))
             .where(batches.c.publish_time.is_(None) | (batches.c.publish_time < func.now() - age))
-            .where(campaigns.c.state.in_([Campaign.SENDING, Campaign.CANCELLED]))
+            .where(or_(campaigns.c.state == Campaign.CANCELLED, (campaigns.c.state == Campaign.SENDING) & due))
             .order_by(batches.c.id)
             .limit(limit)
             .with_for_update(of=batches, skip_locked=True)
@@ -85,17 +97,23 @@ class BatchStatements(Store):
         values = {"generation": batches.c.generation + 1, "publish_time": func.now()}
         return list((await self.connection.execute(again.values(values).returning(*PUBLISHED))).all())
 
-    async def claim_batch(self, id: int) -> Claim:
+    async def claim_batch(self, id: int, now: datetime) -> Claim:
         """Whether a sender goes on with this batch. The campaign is locked against a pause or cancel meanwhile."""
         campaign_id = await self.connection.scalar(select(batches.c.campaign_id).where(*self._batch(id)))
         if campaign_id is None:
             return Claim(ClaimBatchResponse.DROP, "")
-        asked = select(campaigns.c.state, func.coalesce(HAS_EXPIRED_OFFER, false()).label("is_offer_over"))
-        locked = asked.where(campaigns.c.id == campaign_id).with_for_update(read=True)
+        locked = select(*_CLAIMED).where(campaigns.c.id == campaign_id).with_for_update(read=True)
         campaign = (await self.connection.execute(locked)).one()
-        state = await self.connection.scalar(select(batches.c.state).where(*self._batch(id)).with_for_update())
-        claim = decide(campaign.state, state or "", is_offer_over=campaign.is_offer_over)
-        if claim.state != state:
+        query = select(batches.c.state, batches.c.time_zone).where(*self._batch(id)).with_for_update()
+        batch = (await self.connection.execute(query)).one()
+        zone = zones.zone(batch.time_zone or campaign.time_zone) or UTC
+        quiet_until = quiet.until(campaign.quiet_start, campaign.quiet_end, zone, now)
+        claim = decide(campaign.state, batch.state, is_offer_over=campaign.is_offer_over, quiet_until=quiet_until)
+        if claim.due_time is not None:
+            # Not published again before, though a sender may have begun it.
+            values = {"state": claim.state, "due_time": claim.due_time, "publish_time": None}
+            await self.connection.execute(update(batches).where(*self._batch(id)).values(values))
+        elif claim.state != batch.state:
             await self.connection.execute(update(batches).where(*self._batch(id)).values(state=claim.state))
         return claim
 

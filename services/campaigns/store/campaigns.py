@@ -1,5 +1,6 @@
 """Statements over campaigns: what merchants see and change, and the states."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, text, update
@@ -16,8 +17,8 @@ from services.campaigns.tables import batches, campaigns, metadata
 
 SHOWN = rows.columns(Campaign, campaigns)
 TEXT = ["template_id", "template_version", "text"]
-TERMS = ["sender_name", "offer_link", "offer", "track_links", "on_long_text", "schedule", "throttle_per_hour"]
-EDITED = ["name", *TEXT, "audience", *TERMS]
+ROAD = ["schedule", "throttle_per_hour", "quiet_hours"]
+EDITED = ["name", *TEXT, "audience", "sender_name", "offer_link", "offer", "track_links", "on_long_text", *ROAD]
 WAITING = ["READY", "PUBLISHED"]
 OPEN = batches.c.state.in_([*WAITING, "TAKEN"])
 
@@ -60,15 +61,13 @@ class CampaignStatements(HistoryStatements):
     async def delete_campaign(self, id: str) -> None:
         await self.connection.execute(delete(campaigns).where(*self._campaign(id)))
 
-    async def start(self, id: str, sender_name: str, link_base_url: str, company: str, time_zone: str) -> AnyRow:
+    async def start(self, id: str, frozen: Mapping[str, object]) -> AnyRow:
+        """With what is frozen at the send, by column."""
         return await self.update_campaign(
             id,
             state=Campaign.PREPARING,
             start_time=func.now(),
-            sender_name=sender_name,
-            link_base_url=link_base_url,
-            company=company,
-            time_zone=time_zone,
+            **frozen,
             failure="",
             # Of whoever found that it was due.
             lease_expire_time=text("'epoch'"),

@@ -387,6 +387,27 @@ class Campaign(_message.Message):
     """Nothing was sent; `failure` says why."""
     CANCELLED: Campaign.State.ValueType  # 8
 
+    class _HouseRule:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _HouseRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Campaign._HouseRule.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        HOUSE_RULE_UNSPECIFIED: Campaign._HouseRule.ValueType  # 0
+        MERCHANT: Campaign._HouseRule.ValueType  # 1
+        """As the profile says."""
+        NONE: Campaign._HouseRule.ValueType  # 2
+        """It does not."""
+
+    class HouseRule(_HouseRule, metaclass=_HouseRuleEnumTypeWrapper):
+        """Whether a rule of the merchant's profile holds."""
+
+    HOUSE_RULE_UNSPECIFIED: Campaign.HouseRule.ValueType  # 0
+    MERCHANT: Campaign.HouseRule.ValueType  # 1
+    """As the profile says."""
+    NONE: Campaign.HouseRule.ValueType  # 2
+    """It does not."""
+
     class _Kind:
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
@@ -454,6 +475,7 @@ class Campaign(_message.Message):
     DUE_TIME_FIELD_NUMBER: _builtins.int
     MISSED_TIME_FIELD_NUMBER: _builtins.int
     TEMPLATE_VERSION_FIELD_NUMBER: _builtins.int
+    QUIET_HOURS_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
     THROTTLE_PER_HOUR_FIELD_NUMBER: _builtins.int
@@ -481,6 +503,11 @@ class Campaign(_message.Message):
     """What becomes of texts that take more than one segment. Default `ALLOW`."""
     template_version: _builtins.int
     """The version of the template whose text it has."""
+    quiet_hours: Global___Campaign.HouseRule.ValueType
+    """Whether the quiet hours of the merchant's profile hold, by each recipient's clock: the contact's time zone, or else
+    that of the phone's country, or else the merchant's. What would go out in them waits for their end. As the profile
+    is when the campaign starts. Default `MERCHANT`.
+    """
     kind: Global___Campaign.Kind.ValueType
     parent_id: _builtins.str
     """The campaign that it is a test or an occurrence of, or the automation that sent it."""
@@ -542,6 +569,7 @@ class Campaign(_message.Message):
         due_time: _timestamp_pb2.Timestamp | None = ...,
         missed_time: _timestamp_pb2.Timestamp | None = ...,
         template_version: _builtins.int = ...,
+        quiet_hours: Global___Campaign.HouseRule.ValueType = ...,
         kind: Global___Campaign.Kind.ValueType = ...,
         parent_id: _builtins.str = ...,
         throttle_per_hour: _builtins.int = ...,
@@ -550,7 +578,7 @@ class Campaign(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "finish_time", b"finish_time", "missed_time", b"missed_time", "offer", b"offer", "schedule", b"schedule", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "missed_time", b"missed_time", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "on_long_text", b"on_long_text", "parent_id", b"parent_id", "schedule", b"schedule", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "template_version", b"template_version", "text", b"text", "throttle_per_hour", b"throttle_per_hour", "track_links", b"track_links"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "missed_time", b"missed_time", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "on_long_text", b"on_long_text", "parent_id", b"parent_id", "quiet_hours", b"quiet_hours", "schedule", b"schedule", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "template_version", b"template_version", "text", b"text", "throttle_per_hour", b"throttle_per_hour", "track_links", b"track_links"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1357,7 +1385,7 @@ class ClaimBatchResponse(_message.Message):
         VERDICT_UNSPECIFIED: ClaimBatchResponse._Verdict.ValueType  # 0
         GO: ClaimBatchResponse._Verdict.ValueType  # 1
         WAIT: ClaimBatchResponse._Verdict.ValueType  # 2
-        """Paused: put it down, it will be published again."""
+        """Paused, or it is quiet where its recipients are: put it down, it will be published again."""
         STOP: ClaimBatchResponse._Verdict.ValueType  # 3
         """Cancelled, or its offer expired, after it was begun: what is left of it is recorded as skipped for `reason`."""
         DROP: ClaimBatchResponse._Verdict.ValueType  # 4
@@ -1367,7 +1395,7 @@ class ClaimBatchResponse(_message.Message):
     VERDICT_UNSPECIFIED: ClaimBatchResponse.Verdict.ValueType  # 0
     GO: ClaimBatchResponse.Verdict.ValueType  # 1
     WAIT: ClaimBatchResponse.Verdict.ValueType  # 2
-    """Paused: put it down, it will be published again."""
+    """Paused, or it is quiet where its recipients are: put it down, it will be published again."""
     STOP: ClaimBatchResponse.Verdict.ValueType  # 3
     """Cancelled, or its offer expired, after it was begun: what is left of it is recorded as skipped for `reason`."""
     DROP: ClaimBatchResponse.Verdict.ValueType  # 4
