@@ -106,9 +106,13 @@ async def sent(mesh: TestMesh, merchant_id: str) -> list[str]:
     """
     shop = await mesh.service("campaigns")
     as_victim = as_merchant(shop, merchant_id)
-    template = await TemplatesServiceStub(shop.channel).CreateTemplate(
+    templates = TemplatesServiceStub(shop.channel)
+    template = await templates.CreateTemplate(
         campaigns.CreateTemplateRequest(template=campaigns.Template(name=CANARY, text=CANARY)), **as_victim
     )
+    # With an earlier version.
+    changed = campaigns.Template(id=template.id, text=f"{CANARY}!")
+    await templates.UpdateTemplate(campaigns.UpdateTemplateRequest(template=changed), **as_victim)
     stub = CampaignsServiceStub(shop.channel)
     draft = campaigns.Campaign(name=CANARY, text=f"{CANARY} {{{{first_name}}}}")
     draft.audience.all, draft.offer_link, draft.offer.title = True, True, CANARY

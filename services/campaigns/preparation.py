@@ -83,10 +83,18 @@ class Audiences:
             call.cancel()
 
     async def count(self, merchant_id: str, audience: Audience) -> int:
+        return (await self._counted(merchant_id, contacts.CountAudienceRequest(audience=audience))).count
+
+    async def count_opted_out(self, merchant_id: str, audience: Audience) -> int:
+        """Those whom the audience names and who may not be texted."""
+        request = contacts.CountAudienceRequest(audience=audience, count_opted_out=True)
+        return (await self._counted(merchant_id, request)).opted_out
+
+    async def _counted(
+        self, merchant_id: str, request: contacts.CountAudienceRequest
+    ) -> contacts.CountAudienceResponse:
         """Of what is wrong with an audience contacts says the node; that goes on to whoever asked."""
-        request = contacts.CountAudienceRequest(audience=audience)
-        answer = await self._stub.CountAudience(request, metadata=self._peer.metadata(merchant_id), timeout=20)
-        return answer.count
+        return await self._stub.CountAudience(request, metadata=self._peer.metadata(merchant_id), timeout=20)
 
 
 class Preparer:
@@ -167,7 +175,8 @@ class Preparer:
         due = waves.of(row, members, self._late_max)
         async with CampaignStore.open_pipeline(self._database) as store:
             ids = await store.next_batch_ids(len(due))
-        batches = batching.of_waves(row, ids, text, due, self._codes)
+        # A page takes longer than others may wait for the loop.
+        batches = await asyncio.to_thread(batching.of_waves, row, ids, text, due, self._codes)
         if len(members) > 1 and any(batch.ByteSize() > BATCH_BYTES_MAX for batch in batches.values()):
             half = len(members) // 2
             await self._store(row, text, members[:half])

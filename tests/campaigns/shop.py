@@ -34,7 +34,7 @@ class Shop:
         metadata = peer.metadata(self.merchant_id, "merchant")
         return await getattr(stub(peer.channel), method)(request, metadata=metadata, timeout=20)
 
-    async def contact(self, phone: str, **fields: str) -> None:
+    async def contact(self, phone: str, **fields: Any) -> None:
         request = contacts.CreateContactRequest(contact=contacts.Contact(phone=phone, **fields))
         await self.call(ContactsServiceStub, "CreateContact", request, "contacts")
 

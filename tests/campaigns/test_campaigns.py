@@ -14,6 +14,7 @@ from astronote.campaigns.v1.campaigns_pb2_grpc import (
     LinksServiceStub,
     TemplatesServiceStub,
 )
+from astronote.contacts.v1.contacts_pb2 import Contact
 from tests.campaigns.shop import GREEK, Shop, refusal, registered, sending
 from tests.conftest import TestMesh
 
@@ -116,8 +117,10 @@ async def test_a_campaign_keeps_the_text_that_its_template_had(shop: Shop) -> No
 async def test_a_quote_is_exact_and_holds_nothing(rich_shop: Shop) -> None:
     await rich_shop.contact("+306911111111", first_name="Μαρία")
     await rich_shop.contact("+306911111112", first_name="Α" * 60)
+    await rich_shop.contact("+306911111113", subscription=Contact.UNSUBSCRIBED)
     campaign = await rich_shop.campaign()
     quote = await rich_shop.do("QuoteCampaign", campaign.id)
+    assert dict(quote.skipped) == {"opted_out": 1}
     assert (quote.recipients, quote.credits, quote.balance, quote.affordable) == (2, 3, 3, True)
     assert dict(quote.segments_histogram) == {1: 1, 2: 1}
     assert quote.sample[1].rendering.text.startswith("Γεια σου Μαρία\nhttp://shop.test/u/")

@@ -49,6 +49,11 @@ def test_an_offer_stands_where_the_text_places_it() -> None:
     [
         ("Hi {{firstname}}", "merge_field", "firstname"),
         ("Hi {{firstname}}", "suggestion", "first_name"),
+        ("Hi {{First Name}}", "suggestion", "first_name"),
+        ("Hi {{ LASTNAME }}", "suggestion", "last_name"),
+        ("Hi {{city}}", "suggestion", "attributes.city"),
+        ("Hi {{attribute.city}}", "suggestion", "attributes.city"),
+        ("Hi {{a;b}}", "suggestion", ""),
         ("Hi {{}}", "merge_field", ""),
         ("Hi {{first_name}", "braces", "{{ and }} stand round a merge field only"),
         ("Hi }} there", "braces", "{{ and }} stand round a merge field only"),

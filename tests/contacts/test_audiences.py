@@ -51,6 +51,17 @@ async def test_an_audience_comes_in_pages_in_the_order_of_the_phones(three: Clie
     assert await three.audience(after_phone=THIRD) == []
 
 
+async def test_those_who_are_left_out_are_counted_where_somebody_asks(three: Client):
+    await three("WithdrawConsent", phone=FIRST, source="STOP")
+    chosen = Audience(rule={"field": {"name": "phone", "op": "IN", "values": [FIRST, THIRD]}})
+    for audience, count in ((ALL, 2), (chosen, 1)):
+        answer = await three("CountAudience", audience=audience, count_opted_out=True)
+        assert (answer.count, answer.opted_out) == (count, 1)
+        assert (await three("CountAudience", audience=audience)).opted_out == 0
+    nobody = Audience(rule={"field": {"name": "phone", "op": "IN", "values": [SECOND]}})
+    assert (await three("CountAudience", audience=nobody, count_opted_out=True)).opted_out == 0
+
+
 async def test_an_audience_that_makes_no_sense_is_refused(three: Client):
     async def answer(**fields: Any) -> str:
         return await reason(three.stream("StreamAudience", **({"audience": ALL, "page_size": 10} | fields)))
@@ -166,7 +177,8 @@ async def test_a_suppression_beside_a_subscribed_contact_still_holds(three: Clie
     async with ContactsStore.open(database, three.merchant_id) as store:
         await store.connection.execute(text("UPDATE contacts SET subscription = 'SUBSCRIBED'"))
     assert [member.phone for member in await three.audience()] == [FIRST, THIRD]
-    assert (await three("CountAudience", audience=ALL)).count == 2
+    counted = await three("CountAudience", audience=ALL, count_opted_out=True)
+    assert (counted.count, counted.opted_out) == (2, 1)
     assert (await three("FilterTextable", phones=[SECOND])).refused_phones == [SECOND]
     assert not (await three("WithdrawConsent", phone=SECOND, source="STOP")).changed
     assert [person.phone for person in await three.book(subscription=pb.Contact.UNSUBSCRIBED)] == [SECOND]

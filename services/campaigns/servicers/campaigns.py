@@ -108,7 +108,8 @@ class Campaigns(Trials):
         text, estimate = campaign_text(row, base_url), pricing.Estimate()
         async for page in self._audiences.pages(merchant_id, row.audience, text.fields, self._page_size):
             await asyncio.to_thread(estimate.add, text, page.members, row.on_long_text)
-        return estimate.quote(await self._starter.balance(merchant_id), opted_out=0)
+        opted_out = await self._audiences.count_opted_out(merchant_id, row.audience)
+        return estimate.quote(await self._starter.balance(merchant_id), opted_out)
 
     async def GetReport(self, request: pb.GetReportRequest, context: Context) -> pb.Report:
         async with CampaignStore.open(self._database, caller.merchant_id()) as store:

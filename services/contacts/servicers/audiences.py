@@ -44,7 +44,10 @@ class Audiences(rpc.AudiencesServiceServicer):
     async def CountAudience(self, request: pb.CountAudienceRequest, context: Context) -> pb.CountAudienceResponse:
         selection = await self._selections.of_audience(request.audience, caller.merchant_id(), datetime.now(UTC))
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            return pb.CountAudienceResponse(count=await store.count_selected(selection))
+            answer = pb.CountAudienceResponse(count=await store.count_selected(selection))
+            if request.count_opted_out:
+                answer.opted_out = await store.count_opted_out(selection)
+        return answer
 
     async def StreamAudience(
         self, request: pb.StreamAudienceRequest, context: Context

@@ -7,7 +7,7 @@ written a subscribed contact after it.
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, func, not_, select, text
+from sqlalchemy import ColumnElement, Select, String, and_, func, not_, select, text
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -48,10 +48,12 @@ MERGE_FIELDS: dict[str, ColumnElement[Any]] = {
 
 class AudienceStatements(Store):
     async def count_selected(self, selection: Selection) -> int:
-        await self.connection.execute(PLANNING)
-        await self.connection.execute(COUNTING)
-        query = self._selected(select(func.count()).select_from(contacts), selection)
-        return int((await self.connection.execute(query)).scalar_one())
+        return await self._count(self._selected(select(func.count()).select_from(contacts), selection))
+
+    async def count_opted_out(self, selection: Selection) -> int:
+        """Those of the selection who may not be texted."""
+        named = self._named(select(func.count()).select_from(contacts), selection)
+        return await self._count(named.where(not_(self._is_textable())))
 
     async def selected(
         self, selection: Selection, fields: Sequence[str], after_phone: str, page_size: int
@@ -78,15 +80,26 @@ class AudienceStatements(Store):
             await cursor.execute(REFUSED, {"merchant_id": self.merchant_id, "phones": sorted(phones)})
             return [row[0] for row in await cursor.fetchall()]
 
+    async def _count(self, query: Select[Any]) -> int:
+        await self.connection.execute(PLANNING)
+        await self.connection.execute(COUNTING)
+        return int((await self.connection.execute(query)).scalar_one())
+
     def _selected(self, query: Select[Any], selection: Selection) -> Select[Any]:
         """Those of the selection who may be texted."""
+        return self._named(query, selection).where(self._is_textable())
+
+    def _is_textable(self) -> ColumnElement[bool]:
         suppressed = (
             select(suppressions.c.phone_hash)
             .where(suppressions.c.merchant_id == self.merchant_id, suppressions.c.phone_hash == contacts.c.phone_hash)
             .exists()
         )
-        mine = (contacts.c.merchant_id == self.merchant_id, contacts.c.subscription == Contact.SUBSCRIBED)
-        query = query.where(*mine, ~suppressed)
+        return and_(contacts.c.subscription == Contact.SUBSCRIBED, ~suppressed)
+
+    def _named(self, query: Select[Any], selection: Selection) -> Select[Any]:
+        """Those of the selection, whether or not they may be texted."""
+        query = query.where(contacts.c.merchant_id == self.merchant_id)
         if selection.rule is not None:
             query = query.where(condition(selection.rule, selection.moment))
         if selection.contact_ids:

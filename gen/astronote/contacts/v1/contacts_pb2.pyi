@@ -776,16 +776,20 @@ class CountAudienceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AUDIENCE_FIELD_NUMBER: _builtins.int
+    COUNT_OPTED_OUT_FIELD_NUMBER: _builtins.int
+    count_opted_out: _builtins.bool
+    """Whether those who may not be texted are counted too."""
     @_builtins.property
     def audience(self) -> _audience_pb2.Audience: ...
     def __init__(
         self,
         *,
         audience: _audience_pb2.Audience | None = ...,
+        count_opted_out: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "count_opted_out", b"count_opted_out"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -796,15 +800,19 @@ class CountAudienceResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COUNT_FIELD_NUMBER: _builtins.int
+    OPTED_OUT_FIELD_NUMBER: _builtins.int
     count: _builtins.int
+    opted_out: _builtins.int
+    """Those whom the audience would name, were they subscribed and not suppressed."""
     def __init__(
         self,
         *,
         count: _builtins.int = ...,
+        opted_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "opted_out", b"opted_out"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
