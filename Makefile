@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := .:gen
 
-.PHONY: run test dashboards crash mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
+.PHONY: run test dashboards settings crash mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
 
 run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local
@@ -49,6 +49,9 @@ release-contract: $(VENV)/ready ## what `buf breaking` holds later changes again
 
 dashboards: $(VENV)/ready ## Grafana's JSON from deploy/dashboards.py
 	$(BIN)/python -m deploy.dashboards
+
+settings: $(VENV)/ready ## docs/settings.md from the settings' own definitions
+	$(BIN)/python -m deploy.settings
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix

@@ -22,10 +22,15 @@ class MeshSettings(BaseSettings):
     mesh_private_key: SecretStr
     #: Public keys by service, as JSON.
     mesh_public_keys: dict[str, str]
+    #: Where accounts answers, as gRPC names addresses.
     accounts_address: str = "dns:///accounts:50051"
+    #: Where contacts answers.
     contacts_address: str = "dns:///contacts:50051"
+    #: Where campaigns answers.
     campaigns_address: str = "dns:///campaigns:50051"
+    #: Where the wallet answers.
     wallet_address: str = "dns:///wallet:50051"
+    #: Where the sender answers.
     sender_address: str = "dns:///sender:50051"
 
     def identity(self, service: str) -> Identity:
@@ -45,6 +50,7 @@ class ServiceSettings(MeshSettings):
     database_url: SecretStr
     #: The role of the service's own jobs, which work across merchants: BYPASSRLS.
     pipeline_database_url: SecretStr
+    #: Where NATS answers, with its token: `nats://TOKEN@nats:4222`.
     nats_url: SecretStr
     #: Copies of each stream; 3 where the broker has three nodes.
     nats_replicas: int = Field(default=1, ge=1, le=5)

@@ -23,10 +23,11 @@ class Settings(ServiceSettings):
     republish_after_seconds: float = 30
     #: A campaign whose senders were silent for so long is asked after.
     silence_seconds: float = 15
-    #: A campaign pauses by itself when, of at least so many texts whose fate is known, so large a share failed, or so
-    #: many people left by its link.
+    #: A campaign pauses by itself, or does not, once the fate of so many of its texts is known.
     pause_texts_min: int = Field(default=100, gt=0)
+    #: It does when so large a share of them failed.
     pause_failure_share: float = Field(default=0.3, gt=0, le=1)
+    #: It does when so large a share of their readers left by its link.
     pause_opt_out_share: float = Field(default=0.05, gt=0, le=1)
     #: Phones and texts of a campaign that is over are kept for so long, and its links work; 0: for ever.
     reader_retention_seconds: float = 400 * 86400

@@ -44,11 +44,13 @@ class ExternalIssuer(BaseModel):
 class Settings(MeshSettings):
     """Bounds are per request; a method's own `limits` option stands above the defaults here."""
 
+    #: Where HTTP is served.
     host: str = "0.0.0.0"  # noqa: S104 (a container's front door)
     #: 0 picks a free one.
     port: int = 8080
-    #: What an access token must say of itself.
+    #: Who an access token must say that it is by.
     token_issuer: str = "astronote"  # noqa: S105 (no secret)
+    #: For whom it must say that it is.
     token_audience: str = "astronote"  # noqa: S105 (no secret)
     #: Issuers whose tokens are taken where one of ours would be, as JSON.
     external_issuers: tuple[ExternalIssuer, ...] = ()
@@ -60,15 +62,19 @@ class Settings(MeshSettings):
     cors_origins: tuple[str, ...] = ()
     #: Multiplies the rate limits of every contract.
     rate_limit_factor: float = Field(default=1.0, gt=0)
-    #: Calls to one service that are under way at once, streams apart; as many more wait so long for their turn.
+    #: Calls to one service that are under way at once, streams apart; as many more wait for their turn.
     service_calls_max: int = Field(default=256, ge=1)
+    #: Streams of one service at once.
     service_streams_max: int = Field(default=512, ge=1)
+    #: A call waits so long for its turn.
     service_wait_seconds: float = 0.5
     #: Open connections; one more is answered with 503. Fewer where the process may not open so many files.
     connections_max: int = 15_000
+    #: The longest body, where the contract does not say another.
     body_bytes_max: int = 1024 * 1024
     #: What the bodies of all requests may take up in memory together.
     bodies_bytes_max: int = 128 * 1024 * 1024
+    #: The longest that a call may take, where the contract does not say another.
     timeout_seconds: float = 15.0
     #: The longest wait for the next piece of a body.
     body_idle_seconds: float = 30.0

@@ -17,9 +17,11 @@ class Settings(ServiceSettings):
     welcome_plan: Literal["", "starter", "pro"] = ""
     #: How often the whole ledger is counted again.
     recount_interval_seconds: float = Field(default=300, gt=0)
+    #: What Stripe knows us by.
     stripe_secret_key: SecretStr
     #: What events are signed with; two, parted by a comma, while one is being replaced.
     stripe_webhook_secret: SecretStr
+    #: Where Stripe answers; another one for tests.
     stripe_api_base: str = "https://api.stripe.com"
 
     @field_validator("stripe_webhook_secret")
