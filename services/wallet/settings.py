@@ -15,6 +15,8 @@ class Settings(ServiceSettings):
     welcome_credits: int = Field(default=0, ge=0, le=GRANT_MAX)
     #: The plan that a new merchant begins with.
     welcome_plan: Literal["", "starter", "pro"] = ""
+    #: A plan goes on for so long when the payment of its cycle fails.
+    payment_grace_days: int = Field(default=7, ge=0, le=60)
     #: How often the whole ledger is counted again.
     recount_interval_seconds: float = Field(default=300, gt=0)
     #: What Stripe knows us by.

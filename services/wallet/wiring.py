@@ -1,6 +1,7 @@
 """How the parts of the wallet are put together."""
 
 import asyncio
+from datetime import timedelta
 
 from astronote.accounts.v1 import accounts_pb2
 from astronote.accounts.v1.events_pb2 import MerchantRegistered
@@ -24,6 +25,7 @@ from services.wallet import expiry
 from services.wallet.audit import recount
 from services.wallet.bookkeeping import Bookkeeper
 from services.wallet.consumers import Consumers
+from services.wallet.entitlement import Terms
 from services.wallet.expiry import Expiry
 from services.wallet.looking import Looks
 from services.wallet.merchants import Merchants
@@ -52,17 +54,18 @@ def parts(app: App[Settings]) -> Parts:
     stripe = Stripe(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
     secrets = [part.strip() for part in settings.stripe_webhook_secret.get_secret_value().split(",")]
     looks, books = Looks(stripe), Bookkeeper(database, welcome)
+    terms = Terms(timedelta(days=settings.payment_grace_days))
     repair = Repair(database, stripe, received)
     return Parts(
         servicers={
             add_LedgerOperationsServiceServicer_to_server: Operations(app.database),
-            add_WalletServiceServicer_to_server: Wallets(database, welcome),
-            add_PricesServiceServicer_to_server: Prices(database, merchants),
+            add_WalletServiceServicer_to_server: Wallets(database, welcome, terms),
+            add_PricesServiceServicer_to_server: Prices(database, merchants, terms),
             add_CatalogueServiceServicer_to_server: Catalogues(database),
             add_SpendingServiceServicer_to_server: Spending(database, merchants),
             add_StatementsServiceServicer_to_server: Statements(database, merchants),
             add_PromotionsServiceServicer_to_server: Promotions(database),
-            add_BillingServiceServicer_to_server: Billing(database, merchants, stripe, looks, books),
+            add_BillingServiceServicer_to_server: Billing(database, merchants, stripe, looks, books, terms),
             add_StripeEventsServiceServicer_to_server: StripeEvents(database, secrets, repair, received),
         },
         consumers=[Consumer(MerchantRegistered, consumers.on_registered, concurrency=4)],

@@ -129,6 +129,7 @@ async def test_a_payment_that_fails_is_past_due_until_it_is_paid_or_given_up(buy
     await declines(buyer, True)
     await advance(buyer, MONTH_DAYS)
     assert (await plan(buyer))[1] == "PAST_DUE"
+    assert (await buyer("GetEntitlement")).campaigns
     assert await buyer.shown() == (100, 0)
     assert (await cycles(buyer))[0] == (4000, 0)
     await declines(buyer, False)

@@ -15,7 +15,7 @@ from kit.store import Database
 from services.wallet import catalogue, changing, checkout
 from services.wallet.bookkeeping import Bookkeeper
 from services.wallet.checkout import Offer
-from services.wallet.entitlement import is_entitled
+from services.wallet.entitlement import Terms
 from services.wallet.errors import (
     CurrencyUnknown,
     CustomerNotFound,
@@ -43,6 +43,7 @@ class Billing(rpc.BillingServiceServicer):
     stripe: Stripe
     looks: Looks
     books: Bookkeeper
+    terms: Terms
 
     async def Checkout(self, request: pb.CheckoutRequest, context: Context) -> pb.CheckoutPage:
         async def offered(store: WalletStore, country: str) -> Offer:
@@ -53,7 +54,7 @@ class Billing(rpc.BillingServiceServicer):
             package = await store.package(request.package_id)
             if request.currency not in ("", package.currency):
                 raise CurrencyUnknown(field="currency", currency=request.currency)
-            if not is_entitled(await store.subscription()):
+            if not self.terms.is_entitled(await store.subscription(), datetime.now(UTC)):
                 raise SubscriptionRequired
             return checkout.of_package(package, catalogue.of_package(package, vat))
 

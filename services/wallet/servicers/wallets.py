@@ -16,7 +16,7 @@ from kit import caller, pages, rows
 from kit.interceptors import Context
 from kit.store import Database
 from services.wallet import expiry, guards, ledger
-from services.wallet.entitlement import is_entitled
+from services.wallet.entitlement import Terms
 from services.wallet.errors import HoldIdInvalid, HoldNotFound, KeyInvalid, ReasonInvalid, WalletNotFound
 from services.wallet.store import WalletStore
 from services.wallet.store.journals import Journal
@@ -27,13 +27,13 @@ REASON_LENGTH_MAX = 500
 
 
 class Wallets(rpc.WalletServiceServicer):
-    def __init__(self, database: Database, welcome: Welcome) -> None:
-        self._database, self._welcome = database, welcome
+    def __init__(self, database: Database, welcome: Welcome, terms: Terms) -> None:
+        self._database, self._welcome, self._terms = database, welcome, terms
 
     async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.Wallet:
         async with WalletStore.open(self._database, caller.merchant_id()) as store:
             await self._welcome.open(store, datetime.now(UTC))
-            return await _shown(store, await store.wallet())
+            return await self._shown(store, await store.wallet())
 
     async def ListTransactions(
         self, request: pb.ListTransactionsRequest, context: Context
@@ -67,7 +67,7 @@ class Wallets(rpc.WalletServiceServicer):
                 until = request.expire_time.ToDatetime(tzinfo=UTC)
                 await expiry.begin(store, wallet, request.amount, until, journal)
             movement = ledger.grant(wallet, request.amount)
-            return await store.book(journal, movement, await _shown(store, ledger.after(wallet, movement)))
+            return await store.book(journal, movement, await self._shown(store, ledger.after(wallet, movement)))
 
     async def Hold(self, request: pb.HoldRequest, context: Context) -> pb.HoldRecord:
         hold_id = rows.uuid(request.hold_id, HoldIdInvalid)
@@ -113,7 +113,13 @@ class Wallets(rpc.WalletServiceServicer):
         async with WalletStore.open(self._database, caller.merchant_id()) as store:
             await self._welcome.open(store, datetime.now(UTC))
             subscription = await store.subscription()
-        return pb.Entitlement(campaigns=is_entitled(subscription))
+        return pb.Entitlement(campaigns=self._terms.is_entitled(subscription, datetime.now(UTC)))
+
+    async def _shown(self, store: WalletStore, wallet: pb.Wallet) -> pb.Wallet:
+        wallet.subscription.CopyFrom(await store.subscription())
+        if end := self._terms.grace_end_time(wallet.subscription):
+            wallet.subscription.grace_end_time.FromDatetime(end)
+        return wallet
 
 
 async def _before(store: WalletStore, journal: Journal) -> pb.HoldRecord | None:
@@ -123,11 +129,6 @@ async def _before(store: WalletStore, journal: Journal) -> pb.HoldRecord | None:
 async def _changed(store: WalletStore, journal: Journal, before: pb.HoldRecord, after: pb.HoldRecord) -> pb.HoldRecord:
     await store.change_hold(after, given_back=after.released - before.released)
     return await store.book(journal, ledger.between(before, after), after)
-
-
-async def _shown(store: WalletStore, wallet: pb.Wallet) -> pb.Wallet:
-    wallet.subscription.CopyFrom(await store.subscription())
-    return wallet
 
 
 def _journal(

@@ -28,7 +28,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astronote/wallet/v1/wallet.proto\x12\x13\x61stronote.wallet.v1\x1a\"astronote/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetWalletRequest\"\xa3\x01\n\x06Wallet\x12\x11\n\tavailable\x18\x01 \x01(\x05\x12\x0c\n\x04held\x18\x02 \x01(\x05\x12\r\n\x05spent\x18\x03 \x01(\x05\x12\x0f\n\x07granted\x18\x04 \x01(\x05\x12\x11\n\tpurchased\x18\x05 \x01(\x05\x12\x37\n\x0csubscription\x18\x06 \x01(\x0b\x32!.astronote.wallet.v1.Subscription\x12\x0c\n\x04\x64\x65\x62t\x18\x07 \x01(\x05\"\xbf\x02\n\x0cSubscription\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.astronote.wallet.v1.Subscription.State\x12\x33\n\x0fperiod_end_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11period_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tnext_plan\x18\x05 \x01(\t\x12\x18\n\x10\x65nds_with_period\x18\x06 \x01(\x08\"P\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\x12\x0c\n\x08PAST_DUE\x10\x03\x12\x0c\n\x08\x43\x41NCELED\x10\x04\"@\n\x17ListTransactionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"k\n\x18ListTransactionsResponse\x12\x36\n\x0ctransactions\x18\x01 \x03(\x0b\x32 .astronote.wallet.v1.Transaction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf7\x02\n\x0bTransaction\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.astronote.wallet.v1.Transaction.Kind\x12\x18\n\x10\x61vailable_change\x18\x03 \x01(\x05\x12\x13\n\x0bheld_change\x18\x04 \x01(\x05\x12\x14\n\x0cspent_change\x18\x05 \x01(\x05\x12\x0f\n\x07hold_id\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65\x62t_change\x18\t \x01(\x05\"{\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\t\n\x05GRANT\x10\x01\x12\x0c\n\x08PURCHASE\x10\x02\x12\x08\n\x04HOLD\x10\x03\x12\n\n\x06SETTLE\x10\x04\x12\t\n\x05\x43LOSE\x10\x05\x12\n\n\x06REFUND\x10\x06\x12\x0b\n\x07\x44ISPUTE\x10\x07\x12\n\n\x06\x45XPIRE\x10\x08\"9\n\x10ListHoldsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x11ListHoldsResponse\x12.\n\x05holds\x18\x01 \x03(\x0b\x32\x1f.astronote.wallet.v1.HoldRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe9\x01\n\nHoldRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x05\x12\x10\n\x08\x63\x61ptured\x18\x03 \x01(\x05\x12\x10\n\x08released\x18\x04 \x01(\x05\x12\x34\n\x05state\x18\x05 \x01(\x0e\x32%.astronote.wallet.v1.HoldRecord.State\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"4\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04OPEN\x10\x01\x12\n\n\x06\x43LOSED\x10\x02\"\xa7\x01\n\x13GrantCreditsRequest\x12\x19\n\x0bmerchant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61mount\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x0bHoldRequest\x12\x15\n\x07hold_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61mount\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x14\n\x0c\x64\x65stinations\x18\x03 \x03(\t\"[\n\rSettleRequest\x12\x15\n\x07hold_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03key\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0f\n\x07\x63\x61pture\x18\x03 \x01(\x05\x12\x0f\n\x07release\x18\x04 \x01(\x05\";\n\x10\x43loseHoldRequest\x12\x15\n\x07hold_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61ptured\x18\x02 \x01(\x05\"\x17\n\x15GetEntitlementRequest\" \n\x0b\x45ntitlement\x12\x11\n\tcampaigns\x18\x01 \x01(\x08\x32\xe5\x07\n\rWalletService\x12w\n\tGetWallet\x12%.astronote.wallet.v1.GetWalletRequest\x1a\x1b.astronote.wallet.v1.Wallet\"&\x90\x02\x01\x8a\xb5\x18\r\x08\x02\x12\tcampaigns\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/wallet\x12\x99\x01\n\x10ListTransactions\x12,.astronote.wallet.v1.ListTransactionsRequest\x1a-.astronote.wallet.v1.ListTransactionsResponse\"(\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/wallet/transactions\x12}\n\tListHolds\x12%.astronote.wallet.v1.ListHoldsRequest\x1a&.astronote.wallet.v1.ListHoldsResponse\"!\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/wallet/holds\x12\x94\x01\n\x0cGrantCredits\x12(.astronote.wallet.v1.GrantCreditsRequest\x1a\x1b.astronote.wallet.v1.Wallet\"=\x8a\xb5\x18\x07\x08\x04\x12\x03ops\x82\xd3\xe4\x93\x02,\"\'/v1/admin/merchants/{merchant_id}:grant:\x01*\x12\x64\n\x04Hold\x12 .astronote.wallet.v1.HoldRequest\x1a\x1f.astronote.wallet.v1.HoldRecord\"\x19\x8a\xb5\x18\x15\x08\x05\x12\tcampaigns\x12\x06sender\x12]\n\x06Settle\x12\".astronote.wallet.v1.SettleRequest\x1a\x1f.astronote.wallet.v1.HoldRecord\"\x0e\x8a\xb5\x18\n\x08\x05\x12\x06sender\x12n\n\tCloseHold\x12%.astronote.wallet.v1.CloseHoldRequest\x1a\x1f.astronote.wallet.v1.HoldRecord\"\x19\x8a\xb5\x18\x15\x08\x05\x12\tcampaigns\x12\x06sender\x12t\n\x0eGetEntitlement\x12*.astronote.wallet.v1.GetEntitlementRequest\x1a .astronote.wallet.v1.Entitlement\"\x14\x90\x02\x01\x8a\xb5\x18\r\x08\x05\x12\tcampaignsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astronote/wallet/v1/wallet.proto\x12\x13\x61stronote.wallet.v1\x1a\"astronote/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetWalletRequest\"\xa3\x01\n\x06Wallet\x12\x11\n\tavailable\x18\x01 \x01(\x05\x12\x0c\n\x04held\x18\x02 \x01(\x05\x12\r\n\x05spent\x18\x03 \x01(\x05\x12\x0f\n\x07granted\x18\x04 \x01(\x05\x12\x11\n\tpurchased\x18\x05 \x01(\x05\x12\x37\n\x0csubscription\x18\x06 \x01(\x0b\x32!.astronote.wallet.v1.Subscription\x12\x0c\n\x04\x64\x65\x62t\x18\x07 \x01(\x05\"\xf3\x02\n\x0cSubscription\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.astronote.wallet.v1.Subscription.State\x12\x33\n\x0fperiod_end_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11period_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tnext_plan\x18\x05 \x01(\t\x12\x18\n\x10\x65nds_with_period\x18\x06 \x01(\x08\x12\x32\n\x0egrace_end_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\x12\x0c\n\x08PAST_DUE\x10\x03\x12\x0c\n\x08\x43\x41NCELED\x10\x04\"@\n\x17ListTransactionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"k\n\x18ListTransactionsResponse\x12\x36\n\x0ctransactions\x18\x01 \x03(\x0b\x32 .astronote.wallet.v1.Transaction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf7\x02\n\x0bTransaction\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.astronote.wallet.v1.Transaction.Kind\x12\x18\n\x10\x61vailable_change\x18\x03 \x01(\x05\x12\x13\n\x0bheld_change\x18\x04 \x01(\x05\x12\x14\n\x0cspent_change\x18\x05 \x01(\x05\x12\x0f\n\x07hold_id\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65\x62t_change\x18\t \x01(\x05\"{\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\t\n\x05GRANT\x10\x01\x12\x0c\n\x08PURCHASE\x10\x02\x12\x08\n\x04HOLD\x10\x03\x12\n\n\x06SETTLE\x10\x04\x12\t\n\x05\x43LOSE\x10\x05\x12\n\n\x06REFUND\x10\x06\x12\x0b\n\x07\x44ISPUTE\x10\x07\x12\n\n\x06\x45XPIRE\x10\x08\"9\n\x10ListHoldsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x11ListHoldsResponse\x12.\n\x05holds\x18\x01 \x03(\x0b\x32\x1f.astronote.wallet.v1.HoldRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe9\x01\n\nHoldRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x05\x12\x10\n\x08\x63\x61ptured\x18\x03 \x01(\x05\x12\x10\n\x08released\x18\x04 \x01(\x05\x12\x34\n\x05state\x18\x05 \x01(\x0e\x32%.astronote.wallet.v1.HoldRecord.State\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"4\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04OPEN\x10\x01\x12\n\n\x06\x43LOSED\x10\x02\"\xa7\x01\n\x13GrantCreditsRequest\x12\x19\n\x0bmerchant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61mount\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x0bHoldRequest\x12\x15\n\x07hold_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61mount\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x14\n\x0c\x64\x65stinations\x18\x03 \x03(\t\"[\n\rSettleRequest\x12\x15\n\x07hold_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03key\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0f\n\x07\x63\x61pture\x18\x03 \x01(\x05\x12\x0f\n\x07release\x18\x04 \x01(\x05\";\n\x10\x43loseHoldRequest\x12\x15\n\x07hold_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61ptured\x18\x02 \x01(\x05\"\x17\n\x15GetEntitlementRequest\" \n\x0b\x45ntitlement\x12\x11\n\tcampaigns\x18\x01 \x01(\x08\x32\xe5\x07\n\rWalletService\x12w\n\tGetWallet\x12%.astronote.wallet.v1.GetWalletRequest\x1a\x1b.astronote.wallet.v1.Wallet\"&\x90\x02\x01\x8a\xb5\x18\r\x08\x02\x12\tcampaigns\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/wallet\x12\x99\x01\n\x10ListTransactions\x12,.astronote.wallet.v1.ListTransactionsRequest\x1a-.astronote.wallet.v1.ListTransactionsResponse\"(\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/wallet/transactions\x12}\n\tListHolds\x12%.astronote.wallet.v1.ListHoldsRequest\x1a&.astronote.wallet.v1.ListHoldsResponse\"!\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/wallet/holds\x12\x94\x01\n\x0cGrantCredits\x12(.astronote.wallet.v1.GrantCreditsRequest\x1a\x1b.astronote.wallet.v1.Wallet\"=\x8a\xb5\x18\x07\x08\x04\x12\x03ops\x82\xd3\xe4\x93\x02,\"\'/v1/admin/merchants/{merchant_id}:grant:\x01*\x12\x64\n\x04Hold\x12 .astronote.wallet.v1.HoldRequest\x1a\x1f.astronote.wallet.v1.HoldRecord\"\x19\x8a\xb5\x18\x15\x08\x05\x12\tcampaigns\x12\x06sender\x12]\n\x06Settle\x12\".astronote.wallet.v1.SettleRequest\x1a\x1f.astronote.wallet.v1.HoldRecord\"\x0e\x8a\xb5\x18\n\x08\x05\x12\x06sender\x12n\n\tCloseHold\x12%.astronote.wallet.v1.CloseHoldRequest\x1a\x1f.astronote.wallet.v1.HoldRecord\"\x19\x8a\xb5\x18\x15\x08\x05\x12\tcampaigns\x12\x06sender\x12t\n\x0eGetEntitlement\x12*.astronote.wallet.v1.GetEntitlementRequest\x1a .astronote.wallet.v1.Entitlement\"\x14\x90\x02\x01\x8a\xb5\x18\r\x08\x05\x12\tcampaignsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -74,37 +74,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WALLET']._serialized_start=210
   _globals['_WALLET']._serialized_end=373
   _globals['_SUBSCRIPTION']._serialized_start=376
-  _globals['_SUBSCRIPTION']._serialized_end=695
-  _globals['_SUBSCRIPTION_STATE']._serialized_start=615
-  _globals['_SUBSCRIPTION_STATE']._serialized_end=695
-  _globals['_LISTTRANSACTIONSREQUEST']._serialized_start=697
-  _globals['_LISTTRANSACTIONSREQUEST']._serialized_end=761
-  _globals['_LISTTRANSACTIONSRESPONSE']._serialized_start=763
-  _globals['_LISTTRANSACTIONSRESPONSE']._serialized_end=870
-  _globals['_TRANSACTION']._serialized_start=873
-  _globals['_TRANSACTION']._serialized_end=1248
-  _globals['_TRANSACTION_KIND']._serialized_start=1125
-  _globals['_TRANSACTION_KIND']._serialized_end=1248
-  _globals['_LISTHOLDSREQUEST']._serialized_start=1250
-  _globals['_LISTHOLDSREQUEST']._serialized_end=1307
-  _globals['_LISTHOLDSRESPONSE']._serialized_start=1309
-  _globals['_LISTHOLDSRESPONSE']._serialized_end=1401
-  _globals['_HOLDRECORD']._serialized_start=1404
-  _globals['_HOLDRECORD']._serialized_end=1637
-  _globals['_HOLDRECORD_STATE']._serialized_start=1585
-  _globals['_HOLDRECORD_STATE']._serialized_end=1637
-  _globals['_GRANTCREDITSREQUEST']._serialized_start=1640
-  _globals['_GRANTCREDITSREQUEST']._serialized_end=1807
-  _globals['_HOLDREQUEST']._serialized_start=1809
-  _globals['_HOLDREQUEST']._serialized_end=1889
-  _globals['_SETTLEREQUEST']._serialized_start=1891
-  _globals['_SETTLEREQUEST']._serialized_end=1982
-  _globals['_CLOSEHOLDREQUEST']._serialized_start=1984
-  _globals['_CLOSEHOLDREQUEST']._serialized_end=2043
-  _globals['_GETENTITLEMENTREQUEST']._serialized_start=2045
-  _globals['_GETENTITLEMENTREQUEST']._serialized_end=2068
-  _globals['_ENTITLEMENT']._serialized_start=2070
-  _globals['_ENTITLEMENT']._serialized_end=2102
-  _globals['_WALLETSERVICE']._serialized_start=2105
-  _globals['_WALLETSERVICE']._serialized_end=3102
+  _globals['_SUBSCRIPTION']._serialized_end=747
+  _globals['_SUBSCRIPTION_STATE']._serialized_start=667
+  _globals['_SUBSCRIPTION_STATE']._serialized_end=747
+  _globals['_LISTTRANSACTIONSREQUEST']._serialized_start=749
+  _globals['_LISTTRANSACTIONSREQUEST']._serialized_end=813
+  _globals['_LISTTRANSACTIONSRESPONSE']._serialized_start=815
+  _globals['_LISTTRANSACTIONSRESPONSE']._serialized_end=922
+  _globals['_TRANSACTION']._serialized_start=925
+  _globals['_TRANSACTION']._serialized_end=1300
+  _globals['_TRANSACTION_KIND']._serialized_start=1177
+  _globals['_TRANSACTION_KIND']._serialized_end=1300
+  _globals['_LISTHOLDSREQUEST']._serialized_start=1302
+  _globals['_LISTHOLDSREQUEST']._serialized_end=1359
+  _globals['_LISTHOLDSRESPONSE']._serialized_start=1361
+  _globals['_LISTHOLDSRESPONSE']._serialized_end=1453
+  _globals['_HOLDRECORD']._serialized_start=1456
+  _globals['_HOLDRECORD']._serialized_end=1689
+  _globals['_HOLDRECORD_STATE']._serialized_start=1637
+  _globals['_HOLDRECORD_STATE']._serialized_end=1689
+  _globals['_GRANTCREDITSREQUEST']._serialized_start=1692
+  _globals['_GRANTCREDITSREQUEST']._serialized_end=1859
+  _globals['_HOLDREQUEST']._serialized_start=1861
+  _globals['_HOLDREQUEST']._serialized_end=1941
+  _globals['_SETTLEREQUEST']._serialized_start=1943
+  _globals['_SETTLEREQUEST']._serialized_end=2034
+  _globals['_CLOSEHOLDREQUEST']._serialized_start=2036
+  _globals['_CLOSEHOLDREQUEST']._serialized_end=2095
+  _globals['_GETENTITLEMENTREQUEST']._serialized_start=2097
+  _globals['_GETENTITLEMENTREQUEST']._serialized_end=2120
+  _globals['_ENTITLEMENT']._serialized_start=2122
+  _globals['_ENTITLEMENT']._serialized_end=2154
+  _globals['_WALLETSERVICE']._serialized_start=2157
+  _globals['_WALLETSERVICE']._serialized_end=3154
 # @@protoc_insertion_point(module_scope)

@@ -114,6 +114,7 @@ class Subscription(_message.Message):
     PERIOD_START_TIME_FIELD_NUMBER: _builtins.int
     NEXT_PLAN_FIELD_NUMBER: _builtins.int
     ENDS_WITH_PERIOD_FIELD_NUMBER: _builtins.int
+    GRACE_END_TIME_FIELD_NUMBER: _builtins.int
     plan: _builtins.str
     """`starter` or `pro`."""
     state: Global___Subscription.State.ValueType
@@ -129,6 +130,10 @@ class Subscription(_message.Message):
     def period_start_time(self) -> _timestamp_pb2.Timestamp:
         """When that cycle began; in `PAST_DUE` when its payment first failed."""
 
+    @_builtins.property
+    def grace_end_time(self) -> _timestamp_pb2.Timestamp:
+        """In `PAST_DUE`: until when the plan still allows what it did. Shown with the wallet."""
+
     def __init__(
         self,
         *,
@@ -138,10 +143,11 @@ class Subscription(_message.Message):
         period_start_time: _timestamp_pb2.Timestamp | None = ...,
         next_plan: _builtins.str = ...,
         ends_with_period: _builtins.bool = ...,
+        grace_end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period_end_time", b"period_end_time", "period_start_time", b"period_start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grace_end_time", b"grace_end_time", "period_end_time", b"period_end_time", "period_start_time", b"period_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_with_period", b"ends_with_period", "next_plan", b"next_plan", "period_end_time", b"period_end_time", "period_start_time", b"period_start_time", "plan", b"plan", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_with_period", b"ends_with_period", "grace_end_time", b"grace_end_time", "next_plan", b"next_plan", "period_end_time", b"period_end_time", "period_start_time", b"period_start_time", "plan", b"plan", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -505,12 +511,13 @@ Global___GetEntitlementRequest: _TypeAlias = GetEntitlementRequest  # noqa: Y015
 
 @_typing.final
 class Entitlement(_message.Message):
-    """What the merchant's plan allows."""
+    """What the merchant's plan allows, also in the days of grace after a payment failed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAMPAIGNS_FIELD_NUMBER: _builtins.int
     campaigns: _builtins.bool
+    """To send campaigns, and to run automations."""
     def __init__(
         self,
         *,

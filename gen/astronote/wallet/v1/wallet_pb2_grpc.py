@@ -146,7 +146,7 @@ class WalletServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEntitlement(self, request, context):
-        """Says whether the merchant's plan lets it send campaigns.
+        """Says whether the merchant's plan lets it send campaigns and run automations.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

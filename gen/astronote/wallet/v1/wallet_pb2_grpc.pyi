@@ -67,7 +67,7 @@ class WalletServiceStub:
     captures that arrived are not the sum that the caller expects, so that a late capture never meets a closed hold.
     """
     GetEntitlement: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.GetEntitlementRequest, _wallet_pb2.Entitlement]
-    """Says whether the merchant's plan lets it send campaigns."""
+    """Says whether the merchant's plan lets it send campaigns and run automations."""
 
 @_typing.type_check_only
 class WalletServiceAsyncStub(WalletServiceStub):
@@ -108,7 +108,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     captures that arrived are not the sum that the caller expects, so that a late capture never meets a closed hold.
     """
     GetEntitlement: _aio.UnaryUnaryMultiCallable[_wallet_pb2.GetEntitlementRequest, _wallet_pb2.Entitlement]  # type: ignore[assignment]
-    """Says whether the merchant's plan lets it send campaigns."""
+    """Says whether the merchant's plan lets it send campaigns and run automations."""
 
 class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows the wallet, and moves credits under keys: the same key and body answers the same and moves nothing again,
@@ -194,6 +194,6 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.GetEntitlementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.Entitlement, _abc.Awaitable[_wallet_pb2.Entitlement]]:
-        """Says whether the merchant's plan lets it send campaigns."""
+        """Says whether the merchant's plan lets it send campaigns and run automations."""
 
 def add_WalletServiceServicer_to_server(servicer: WalletServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
