@@ -58,6 +58,11 @@ class Till:
         assert answer.is_success, answer.text
         return answer.json()
 
+    async def forget(self) -> None:
+        """The stand-in knows nothing of the tests before, whose plans would be renewed with each step of the clock."""
+        if not IS_LIVE:
+            await self.control("reset")
+
     async def refund(self, payment: str, **asked: Any) -> Any:
         return await self.api.refunds.create_async(params={"payment_intent": payment, **asked})
 
@@ -71,11 +76,10 @@ class Till:
 
     async def events(self, customer: str, after: str) -> list[dict[str, Any]]:
         """What Stripe says of a customer after an event, oldest first."""
-        events = list[dict[str, Any]]()
-        async for event in (await self.api.events.list_async(params={"limit": 100})).auto_paging_iter():
-            if event.id == after:
-                break
-            events.append(event.to_dict())
+        since: Any = {"limit": 100} | ({"ending_before": after} if after else {})
+        found = await self.api.events.list_async(params=since)
+        assert not found.has_more, "a test is of fewer events"
+        events = [event.to_dict() for event in found.data]
         about = [(event, event["data"]["object"]) for event in reversed(events)]
         of_customer = [each for each in about if each[1].get("customer") == customer]
         payments = {each["id"] for _, each in of_customer if each["object"] == "payment_intent"}
@@ -170,28 +174,30 @@ async def deliver(mesh: TestMesh, event: dict[str, Any] | bytes, signature: str 
 
 
 async def operate(mesh: TestMesh, method: str, **fields: Any) -> Any:
-    """As an operator; a range of time is from an hour ago to the next, unless it is given."""
+    """As an operator; a range of time is from a few seconds ago on, unless it is given."""
     peer, request = await mesh.service("wallet"), getattr(pb, f"{method}Request")(**fields)
     if "start_time" in request.DESCRIPTOR.fields_by_name and not request.HasField("start_time"):
         now = datetime.now(UTC)
-        request.start_time.FromDatetime(now - timedelta(hours=1))
+        request.start_time.FromDatetime(now - timedelta(seconds=20))
         request.end_time.FromDatetime(now + timedelta(days=1000))
     metadata = peer.metadata(role="operator", user_id=new_id())
     return await getattr(StripeEventsServiceStub(peer.channel), method)(request, metadata=metadata, timeout=30)
 
 
-async def journal(mesh: TestMesh) -> dict[str, Any]:
-    """The latest events in the journal, by id."""
-    return {event.id: event for event in (await operate(mesh, "ListStripeEvents", page_size=500)).events}
+async def listed(mesh: TestMesh, **fields: Any) -> list[pb.StripeEvent]:
+    """The latest events in the journal."""
+    return list((await operate(mesh, "ListStripeEvents", page_size=500, **fields)).events)
+
+
+async def journal(mesh: TestMesh) -> dict[str, pb.StripeEvent]:
+    """By id."""
+    return {event.id: event for event in await listed(mesh)}
 
 
 async def handled(mesh: TestMesh, ids: Iterable[str]) -> None:
     """Until none of them waits."""
     async with asyncio.timeout(20):
-        while True:
-            found = await journal(mesh)
-            if all(found[id].state != pb.StripeEvent.PENDING for id in ids):
-                return
+        while {event.id for event in await listed(mesh, state=pb.StripeEvent.PENDING)} & set(ids):
             await asyncio.sleep(0.02)
 
 

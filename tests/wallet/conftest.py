@@ -25,4 +25,5 @@ async def till() -> AsyncIterator[Till]:
 
 @pytest.fixture
 async def buyer(mesh: TestMesh, till: Till) -> Buyer:
+    await till.forget()
     return await Buyer.register_one(mesh, till)

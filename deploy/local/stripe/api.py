@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from deploy.local.stripe import forms
@@ -114,14 +114,14 @@ class Api:
         return self._book.get("subscription_schedule", id) if id else None
 
     def _events(self, form: dict[str, Any]) -> Object:
-        forms.check(form, ("created", "limit", "starting_after", "type", "types"))
+        forms.check(form, ("created", "limit", "starting_after", "ending_before"))
         bounds = form.get("created", {})
         start, end = int(bounds.get("gte", 0)), int(bounds.get("lt", 1 << 40))
         return _page((event for event in reversed(self._book.events) if start <= event["created"] < end), form)
 
 
 def _page(found: Iterable[Object], form: dict[str, Any]) -> Object:
-    """Newest first, after the one that is named."""
+    """Newest first, older than the one that is named; or those that are newer by as little as there is room for."""
     limit, rest = int(form.get("limit", LISTED)), iter(found)
     if not 1 <= limit <= 100:
         raise RefusedError(400, "Invalid integer: limit is 1 to 100")
@@ -129,6 +129,9 @@ def _page(found: Iterable[Object], form: dict[str, Any]) -> Object:
         for each in rest:
             if each["id"] == after:
                 break
+    if before := form.get("ending_before"):
+        newer = list(takewhile(lambda each: each["id"] != before, rest))
+        return {"object": "list", "data": newer[-limit:], "has_more": len(newer) > limit}
     data = list(islice(rest, limit + 1))
     return {"object": "list", "data": data[:limit], "has_more": len(data) > limit}
 
