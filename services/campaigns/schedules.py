@@ -90,14 +90,12 @@ def next_start(schedule: Schedule, after: datetime) -> Start | None:
     return None
 
 
-def of_occurrence(schedule: Schedule, occurrence: datetime) -> Schedule:
-    """The schedule of that one alone."""
+def of_occurrence(schedule: Schedule, occurrence_time: datetime) -> Schedule:
+    """The schedule of that one alone, whatever became of the clocks since it was found."""
     if schedule.WhichOneof("start") == "send_time":
         return schedule
-    zone = ZoneInfo(schedule.time_zone)
-    locals = _local_times(schedule, occurrence)
-    local = next(local for local in locals if instant(local, zone) == occurrence)
-    text = local.isoformat(timespec="minutes")
+    local = occurrence_time.astimezone(ZoneInfo(schedule.time_zone))
+    text = f"{local:%Y-%m-%dT%H:%M}"
     return Schedule(local_time=text, time_zone=schedule.time_zone, by_recipient=schedule.by_recipient)
 
 
