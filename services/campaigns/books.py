@@ -11,11 +11,10 @@ from astronote.campaigns.v1 import campaigns_pb2 as pb
 from astronote.campaigns.v1.links_pb2 import LinkCounts
 from astronote.sender.v1.events_pb2 import CampaignTally
 from kit.rows import AnyRow
+from services.campaigns import experiments
 from services.campaigns.errors import EventIdInvalid
 from services.campaigns.rendering import tracked_links
 
-# What the texts of a campaign are called.
-VARIANTS = "ABCD"
 RECENT_MILLISECONDS = 60_000
 TALLIED = ("accepted", "delivered", "failed", "rejected", "expired", "unknown")
 
@@ -61,12 +60,13 @@ def links(row: AnyRow, counted: Sequence[AnyRow]) -> list[LinkCounts]:
     if not row.track_links:
         return []
     by_place = {(each.variant, each.link): each for each in counted}
-    shown = []
-    for number, url in enumerate(tracked_links(row.text), 1):
-        link = LinkCounts(number=number, url=url, variant=VARIANTS[0])
-        if found := by_place.get((0, number)):
-            link.clicks, link.clickers, link.machine_clicks = found.clicks, found.clickers, found.machine_clicks
-        shown.append(link)
+    texts, shown = [row.text, *(row.experiment.texts if row.experiment else ())], []
+    for place, text in enumerate(texts):
+        for number, url in enumerate(tracked_links(text), 1):
+            link = LinkCounts(number=number, url=url, variant=experiments.NAMES[place])
+            if found := by_place.get((place, number)):
+                link.clicks, link.clickers, link.machine_clicks = found.clicks, found.clickers, found.machine_clicks
+            shown.append(link)
     return shown
 
 

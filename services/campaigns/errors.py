@@ -59,6 +59,14 @@ class RecipientNotFound(NotFound):
     """The merchant has no such recipient."""
 
 
+class NoHoldOut(FailedPrecondition):
+    """The campaign holds nobody out, or has not begun."""
+
+
+class ConversionsInvalid(InvalidArgument):
+    """1 to 500 contacts convert in one call."""
+
+
 class DaysInvalid(InvalidArgument):
     """A dashboard has 1 to 366 days."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -13,6 +14,7 @@ from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.sender.v1.batches_pb2 import BatchRecipient
 from astronote.sender.v1.sender_pb2 import Message, Outcome
 from kit.rows import AnyRow
+from services.campaigns import experiments
 
 # The step at which a text is skipped for a reason; every other reason is the campaign's own.
 STOPS = {"opted_out": Step.SUPPRESSION, "frequency_cap": Step.CAP}
@@ -32,6 +34,7 @@ class Facts:
     outcome: Outcome | None
     consents: Sequence[Consent] | None
     response: AnyRow | None
+    contact_id: str
     now: datetime
 
 
@@ -39,6 +42,7 @@ def steps(facts: Facts) -> Iterator[Step]:
     """In the order in which they were decided, as far as they were."""
     yield _audience(facts)
     yield _consent(facts)
+    yield from _experiment(facts)
     if facts.batch is None or facts.recipient is None:
         return
     yield _price(facts.recipient)
@@ -78,6 +82,19 @@ def _consent(facts: Facts) -> Step:
     verdict = Step.PASSED if last.event == Consent.GRANTED else Step.STOPPED
     reason = Consent.Event.Name(last.event).lower()
     return _step(Step.CONSENT, verdict, reason, last.create_time, source=last.source, number=last.number)
+
+
+def _experiment(facts: Facts) -> Iterator[Step]:
+    experiment = facts.campaign.experiment
+    if not experiment:
+        return
+    if experiment.hold_out_percent and facts.contact_id:
+        percent = experiment.hold_out_percent
+        is_out = experiments.is_held_out(facts.campaign.id, UUID(facts.contact_id).bytes, percent)
+        verdict = Step.STOPPED if is_out and facts.recipient is None else Step.PASSED
+        yield _step(Step.HOLD_OUT, verdict, experiments.HELD_OUT if is_out else "", percent=percent)
+    if experiment.texts and facts.recipient is not None:
+        yield _step(Step.VARIANT, Step.NOTED, experiments.NAMES[facts.recipient.variant])
 
 
 def _price(recipient: BatchRecipient) -> Step:

@@ -23,11 +23,12 @@ from kit import crash, errors
 from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
-from services.campaigns import batching, waves
+from services.campaigns import batching, experiments, waves
 from services.campaigns.codes import Codes
 from services.campaigns.errors import TextInvalid
+from services.campaigns.experiments import HELD_OUT
 from services.campaigns.pricing import START_MISSED, TOO_LONG
-from services.campaigns.rendering import Text, campaign_text
+from services.campaigns.rendering import Text, experiment_text
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.audiences import LEASE_SECONDS, LeaseLostError
 
@@ -153,7 +154,7 @@ class Preparer:
         return None
 
     async def _freeze(self, row: AnyRow) -> AnyRow:
-        text = campaign_text(row, row.link_base_url)
+        text = experiment_text(row, row.link_base_url)
         # As the book was asked when the campaign was started: a run that resumes meets the same people.
         fields = waves.fields(row, text)
         pages = self._audiences.pages(
@@ -172,7 +173,8 @@ class Preparer:
 
     async def _store(self, row: AnyRow, text: Text, members: Sequence[contacts.AudienceMember]) -> None:
         """A batch for each wave of these members, or several where one would be more than the broker carries."""
-        due = waves.of(row, members, self._late_max)
+        texted = experiments.texted(row, members)
+        due = waves.of(row, texted, self._late_max)
         async with CampaignStore.open_pipeline(self._database) as store:
             ids = await store.next_batch_ids(len(due))
         # A page takes longer than others may wait for the loop.
@@ -184,9 +186,11 @@ class Preparer:
             return
         timely = sum(map(len, due.values()))
         too_long = timely - sum(len(batch.recipients) for batch in batches.values())
-        skipped = {TOO_LONG: too_long, START_MISSED: len(members) - timely}
+        skipped = {TOO_LONG: too_long, START_MISSED: len(texted) - timely, HELD_OUT: len(members) - len(texted)}
         async with CampaignStore.open_pipeline(self._database) as store:
             await store.add_batches(row, batches, members[-1].phone, skipped)
+            if len(texted) < len(members):
+                await store.add_hold_out(row, members, texted)
         PREPARED.inc(len(members))
 
     async def _hold(self, row: AnyRow) -> None:

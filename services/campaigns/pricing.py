@@ -14,6 +14,7 @@ from astronote.campaigns.v1 import campaigns_pb2 as pb
 from astronote.contacts.v1.contacts_pb2 import AudienceMember
 from astronote.sender.v1.batches_pb2 import BatchRecipient
 from kit import gsm
+from services.campaigns import experiments
 from services.campaigns.codes import PLACEHOLDER
 from services.campaigns.rendering import LANGUAGE, Text
 
@@ -29,9 +30,12 @@ def recipients(
     text: Text, members: Iterable[AudienceMember], codes: Sequence[str], on_long_text: OnLongText = pb.Campaign.ALLOW
 ) -> list[BatchRecipient]:
     """The texts of a page, but for those that are too long; a segment costs one credit."""
-    render, language_index = text.render, text.fields.index(LANGUAGE)
-    page = []
+    render, language_index, variants = text.render, text.fields.index(LANGUAGE), text.variants
+    page, which = [], 0
     for member, code in zip(members, codes, strict=True):
+        if variants:
+            which = experiments.variant(text.campaign_id, member.contact_id, len(variants))
+            render = variants[which]
         rendered = render(member.values, code)
         segments = gsm.count(rendered)[1]
         if segments > 1:
@@ -46,6 +50,7 @@ def recipients(
                 segments=segments,
                 credits=segments,
                 language=member.values[language_index],
+                variant=which,
             )
         )
     return page
@@ -70,6 +75,7 @@ class Estimate:
     country_credits: Counter[str] = field(default_factory=Counter)
     dearest: list[BatchRecipient] = field(default_factory=list)
     too_long: int = 0
+    held_out: int = 0
 
     def add(self, text: Text, members: Sequence[AudienceMember], on_long_text: OnLongText) -> None:
         """Renders and counts a page; about 10 µs a member."""
@@ -85,7 +91,7 @@ class Estimate:
 
     def quote(self, balance: int, opted_out: int) -> pb.Quote:
         credits = sum(self.country_credits.values())
-        skipped = {TOO_LONG: self.too_long, OPTED_OUT: opted_out}
+        skipped = {TOO_LONG: self.too_long, OPTED_OUT: opted_out, experiments.HELD_OUT: self.held_out}
         return pb.Quote(
             recipients=sum(self.histogram.values()),
             credits=credits,

@@ -47,13 +47,22 @@ class Text:
 
     fields: tuple[str, ...]
     render: Callable[[Sequence[str], str], str]
+    #: Of a campaign that tries several texts: each of them, this one first, and the campaign's id.
+    variants: tuple[Callable[[Sequence[str], str], str], ...] = ()
+    campaign_id: str = ""
 
 
 def compile_text(
-    text: str, base_url: str = "", *, with_offer: bool = False, track_links: bool = False, field: str = "text"
+    text: str,
+    base_url: str = "",
+    *,
+    with_offer: bool = False,
+    track_links: bool = False,
+    field: str = "text",
+    fields: tuple[str, ...] = (),
 ) -> Text:
     """`base_url` is what the links begin with, `field` where the text stands in the request; with `track_links` the
-    merchant's own links are short ones of ours.
+    merchant's own links are short ones of ours. `fields`: in the place of its own, where it is one of several texts.
 
     Refuses `TextInvalid`, with what is wrong and, for an unknown merge field, what may have been meant.
     """
@@ -73,7 +82,7 @@ def compile_text(
     merged = {name: None for name in names if name not in PATHS}
     if len(merged) > MERGE_FIELDS_MAX:
         raise TextInvalid(field=field, merge_fields=len(merged), merge_fields_max=MERGE_FIELDS_MAX)
-    fields = tuple({**merged, LANGUAGE: None})
+    fields = fields or tuple({**merged, LANGUAGE: None})
     return Text(fields, _renderer(literals, names, defaults, fields))
 
 
@@ -82,6 +91,27 @@ def campaign_text(campaign: Campaign | Automation | AnyRow, base_url: str, field
     return compile_text(
         campaign.text, base_url, with_offer=campaign.offer_link, track_links=campaign.track_links, field=field
     )
+
+
+def experiment_text(campaign: Campaign | AnyRow, base_url: str) -> Text:
+    """The text of a campaign with all of its variants. Refuses what `compile_text` refuses."""
+    first = campaign_text(campaign, base_url)
+    others = campaign.experiment.texts if campaign.experiment else ()
+    if not others:
+        return first
+    sources = {"campaign.text": campaign.text}
+    sources |= {f"campaign.experiment.texts[{index}]": other for index, other in enumerate(others)}
+
+    def compiled(source: str, field: str, fields: tuple[str, ...] = ()) -> Text:
+        with_offer, track_links = campaign.offer_link, campaign.track_links
+        return compile_text(
+            source, base_url, with_offer=with_offer, track_links=track_links, field=field, fields=fields
+        )
+
+    needed = {name: None for field, source in sources.items() for name in compiled(source, field).fields}
+    fields = tuple(needed)
+    renders = [compiled(source, field, fields).render for field, source in sources.items()]
+    return Text(fields, renders[0], tuple(renders), str(campaign.id))
 
 
 def tracked_links(text: str) -> list[str]:

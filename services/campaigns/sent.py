@@ -29,6 +29,12 @@ class Sent:
         return self.recipient.variant
 
     @property
+    def written(self) -> str:
+        """That text, as the merchant wrote it."""
+        others = self.campaign.experiment.texts if self.variant else ()
+        return str(others[self.variant - 1] if self.variant else self.campaign.text)
+
+    @property
     def contact_id(self) -> str:
         return contact_id(self.recipient)
 

@@ -13,7 +13,7 @@ from services.campaigns import offers
 from services.campaigns.errors import InsufficientCredits, NoRecipients, SenderNameMissing, SubscriptionRequired
 from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences
-from services.campaigns.rendering import campaign_text
+from services.campaigns.rendering import experiment_text
 from services.campaigns.store import CampaignStore
 
 TIMEOUT_SECONDS = 5
@@ -75,6 +75,6 @@ def check(row: AnyRow, merchant: Merchant, start_time: datetime) -> str:
     sender_name: str = row.sender_name or merchant.sender_name
     if not sender_name:
         raise SenderNameMissing(field="sender_name")
-    campaign_text(row, "")
+    experiment_text(row, "")
     offers.check_open(row.offer, start_time)
     return sender_name

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from astronote.campaigns.v1.automations_pb2 import Automation, Trigger
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
+from astronote.campaigns.v1.experiments_pb2 import Experiment
 from astronote.campaigns.v1.offers_pb2 import OfferTerms
 from astronote.campaigns.v1.schedules_pb2 import Schedule
 from astronote.contacts.v1.audience_pb2 import Audience, Rule
@@ -86,6 +87,9 @@ campaigns = Table(
     Column("offer_link", Boolean, nullable=False, server_default=text("false")),
     Column("offer", MessageJson(OfferTerms)),
     Column("track_links", Boolean, nullable=False, server_default=text("false")),
+    Column("experiment", MessageJson(Experiment)),
+    # By the place of the text, where the campaign tries several.
+    Column("variant_recipients", JSONB, nullable=False, server_default="{}"),
     Column("on_long_text", EnumName(Campaign.OnLongText), nullable=False, server_default="ALLOW"),
     Column("template_version", Integer, nullable=False, server_default="0"),
     Column("schedule", MessageJson(Schedule)),
@@ -315,4 +319,27 @@ enrolments = Table(
     CheckConstraint("state IN ('WAITING', 'SENT', 'SKIPPED')", name="enrolments_state_check"),
     Index("enrolments_due_time_idx", "due_time", postgresql_where=text("state = 'WAITING'")),
     Index("enrolments_create_time_idx", "merchant_id", "automation_id", "create_time"),
+)
+
+# Whom a campaign with a hold-out was for: 16 bytes a contact, a page of the audience a row.
+hold_outs = Table(
+    "hold_outs",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("campaign_id", Uuid(as_uuid=False), nullable=False),
+    Column("texted_ids", LargeBinary, nullable=False),
+    Column("held_out_ids", LargeBinary, nullable=False),
+    Index("hold_outs_campaign_id_idx", "campaign_id"),
+)
+
+# Who of them did what the campaign was for, as the merchant says.
+conversions = Table(
+    "conversions",
+    metadata,
+    Column("campaign_id", Uuid(as_uuid=False), primary_key=True),
+    Column("contact_id", Uuid(as_uuid=False), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    Column("held_out", Boolean, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=_NOW),
 )

@@ -7,6 +7,7 @@ from astronote.accounts.v1 import accounts_pb2
 from astronote.campaigns.v1 import campaigns_pb2_grpc as rpc
 from astronote.campaigns.v1.automations_pb2_grpc import add_AutomationsServiceServicer_to_server
 from astronote.campaigns.v1.events_pb2 import OfferRedeemed
+from astronote.campaigns.v1.experiments_pb2_grpc import add_ExperimentsServiceServicer_to_server
 from astronote.campaigns.v1.links_pb2_grpc import add_ShortLinksServiceServicer_to_server
 from astronote.campaigns.v1.offers_pb2_grpc import add_OffersServiceServicer_to_server
 from astronote.campaigns.v1.operations_pb2_grpc import add_BatchOperationsServiceServicer_to_server
@@ -37,6 +38,7 @@ from services.campaigns.scheduling import Scheduler
 from services.campaigns.servicers.automations import Automations
 from services.campaigns.servicers.batches import Batches
 from services.campaigns.servicers.campaigns import Campaigns
+from services.campaigns.servicers.experiments import Experiments
 from services.campaigns.servicers.links import Links
 from services.campaigns.servicers.offers import Offers
 from services.campaigns.servicers.operations import Operations
@@ -77,6 +79,7 @@ def parts(app: App[Settings]) -> Parts:
             add_AutomationsServiceServicer_to_server: Automations(database, merchants, audiences),
             add_OffersServiceServicer_to_server: Offers(database, codes),
             add_PrivacyServiceServicer_to_server: Privacy(database),
+            add_ExperimentsServiceServicer_to_server: Experiments(database),
             add_ResultsServiceServicer_to_server: Results(database, merchants, Outcomes(sender, contacts)),
             add_BatchOperationsServiceServicer_to_server: Operations(database),
         },

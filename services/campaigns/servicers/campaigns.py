@@ -11,17 +11,17 @@ from astronote.campaigns.v1.reports_pb2 import Moment
 from kit import caller, pages, rows
 from kit.interceptors import Context
 from kit.rows import AnyRow
-from services.campaigns import books, history, offers, pricing, schedules, states
+from services.campaigns import books, experiments, history, offers, pricing, schedules, states
 from services.campaigns.errors import CampaignInvalid, TextInvalid
 from services.campaigns.merchants import SENDER_NAME
-from services.campaigns.rendering import campaign_text, compile_text, places_offer
+from services.campaigns.rendering import compile_text, experiment_text, places_offer
 from services.campaigns.servicers.trials import Trials
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.campaigns import TEXT, shown
 
 WRITABLE = frozenset(
     {"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links", "on_long_text"}
-    | {"schedule", "throttle_per_hour", "quiet_hours"}
+    | {"schedule", "throttle_per_hour", "quiet_hours", "experiment"}
 )
 NAME_CHARACTERS_MAX = 100
 # The first of each is what goes without saying.
@@ -105,9 +105,11 @@ class Campaigns(Trials):
             row = await store.campaign(request.id)
         merchant = await self._merchants.get(merchant_id)
         base_url = merchant.public_base_url or self._public_base_url
-        text, estimate = campaign_text(row, base_url), pricing.Estimate()
+        text, estimate = experiment_text(row, base_url), pricing.Estimate()
         async for page in self._audiences.pages(merchant_id, row.audience, text.fields, self._page_size):
-            await asyncio.to_thread(estimate.add, text, page.members, row.on_long_text)
+            texted = experiments.texted(row, page.members)
+            estimate.held_out += len(page.members) - len(texted)
+            await asyncio.to_thread(estimate.add, text, texted, row.on_long_text)
         opted_out = await self._audiences.count_opted_out(merchant_id, row.audience)
         return estimate.quote(await self._starter.balance(merchant_id), opted_out)
 
@@ -120,6 +122,9 @@ class Campaigns(Trials):
                 for each in await store.timeline(row.id, MOMENTS_MAX)
             )
             report.links.extend(books.links(row, await store.link_counts(request.id)))
+            if row.experiment:
+                tried, did = await store.variant_counts(request.id), await store.conversion_counts(request.id)
+                report.experiment.CopyFrom(experiments.result(row, tried, did, datetime.now(UTC)))
             return report
 
     async def WatchCampaign(self, request: pb.WatchCampaignRequest, context: Context) -> AsyncIterator[pb.Progress]:
@@ -158,14 +163,17 @@ def _check_road(campaign: pb.Campaign, paths: list[str]) -> None:
         if choice not in dict(values).values():
             raise CampaignInvalid(field=f"campaign.{name}", rule=",".join(dict(values)))
         setattr(campaign, name, choice)
+    if "experiment" in paths:
+        experiments.check(campaign.experiment)
     if "schedule" in paths and campaign.HasField("schedule"):
         schedules.check(campaign.schedule, "campaign.schedule")
 
 
 def _check_links(campaign: pb.Campaign | AnyRow) -> None:
     """Refuses `TextInvalid`."""
-    campaign_text(campaign, "")
-    if places_offer(campaign.text) and not campaign.offer_link:
+    experiment_text(campaign, "")
+    texts = [campaign.text, *(campaign.experiment.texts if campaign.experiment else ())]
+    if any(map(places_offer, texts)) and not campaign.offer_link:
         raise TextInvalid(field="campaign.text", merge_field="offer_link", rule="needs offerLink: true")
 
 

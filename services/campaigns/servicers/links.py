@@ -69,7 +69,7 @@ class Links(rpc.LinksServiceServicer, links_rpc.ShortLinksServiceServicer):
         code, number = short_links.parted(request.code)
         async with CampaignStore.open_pipeline(self._database) as store:
             sent = await self._opened(store, code, LinkOpened.LINK)
-            links = tracked_links(sent.campaign.text) if sent.campaign.track_links else []
+            links = tracked_links(sent.written) if sent.campaign.track_links else []
             if not 0 < number <= len(links):
                 raise LinkNotFound
             if _is_machine(sent):

@@ -75,7 +75,7 @@ class Results(rpc.ResultsServiceServicer):
         if recipient is None and consents is None:
             raise RecipientNotFound(contact_id=request.contact_id)
         outcome = await self._outcomes.outcome(merchant_id, message_id) if message_id else None
-        facts = Facts(campaign, batch, recipient, outcome, consents, response, datetime.now(UTC))
+        facts = Facts(campaign, batch, recipient, outcome, consents, response, who, datetime.now(UTC))
         return pb.Explanation(
             campaign_id=campaign.id,
             message_id=message_id,

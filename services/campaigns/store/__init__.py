@@ -4,6 +4,7 @@ from services.campaigns.store.audiences import AudienceStatements
 from services.campaigns.store.automations import AutomationStatements
 from services.campaigns.store.batches import BatchStatements
 from services.campaigns.store.enrolments import EnrolmentStatements
+from services.campaigns.store.experiments import ExperimentStatements
 from services.campaigns.store.figures import FigureStatements
 from services.campaigns.store.guards import GuardStatements
 from services.campaigns.store.history import HistoryStatements
@@ -20,6 +21,7 @@ class CampaignStore(
     GuardStatements,
     AudienceStatements,
     BatchStatements,
+    ExperimentStatements,
     HistoryStatements,
     FigureStatements,
     PrivacyStatements,

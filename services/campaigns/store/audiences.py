@@ -1,5 +1,6 @@
 """Statements of the freezing of an audience, under a lease."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -59,7 +60,8 @@ class AudienceStatements(Store):
             targeted=campaigns.c.targeted + recipients + sum(skipped.values()),
             price=campaigns.c.price + sum(credits.values()),
             destinations=_union(campaigns.c.destinations, _destinations(added.values())),
-            **({"skipped": _more_skipped(skipped)} if any(skipped.values()) else {}),
+            **({"skipped": _more(campaigns.c.skipped, skipped)} if any(skipped.values()) else {}),
+            **_more_variants(row, added.values()),
         )
         last = select(func.max(batches.c.number)).where(batches.c.campaign_id == row.id).scalar_subquery()
         next_number = func.coalesce(last + 1, 0)
@@ -138,9 +140,17 @@ def _credits(batch: SendBatch) -> int:
     return sum(recipient.credits for recipient in batch.recipients)
 
 
-def _more_skipped(more: Mapping[str, int]) -> Any:
-    """What a campaign has skipped, by reason, with these added."""
+def _more_variants(row: AnyRow, batches: Iterable[SendBatch]) -> dict[str, Any]:
+    """Nothing where everybody gets the same text."""
+    if not row.experiment or not row.experiment.texts:
+        return {}
+    got = Counter(str(each.variant) for batch in batches for each in batch.recipients)
+    return {"variant_recipients": _more(campaigns.c.variant_recipients, got)} if got else {}
+
+
+def _more(column: Any, more: Mapping[str, int]) -> Any:
+    """Counts by name, with these added."""
     counts = []
-    for reason, count in more.items():
-        counts += [reason, func.coalesce(campaigns.c.skipped[reason].as_integer(), 0) + count]
-    return campaigns.c.skipped.op("||")(func.jsonb_build_object(*counts))
+    for name, count in more.items():
+        counts += [name, func.coalesce(column[name].as_integer(), 0) + count]
+    return column.op("||")(func.jsonb_build_object(*counts))

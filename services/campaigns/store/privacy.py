@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterable
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from astronote.campaigns.v1.privacy_pb2 import ExportPersonResponse
 from kit import rows
 from kit.store import Store
-from services.campaigns.tables import batches, campaigns, responses
+from services.campaigns.tables import batches, campaigns, hold_outs, responses
 
 # Locked, since a payload that is read is written back.
 HOLDING = """
@@ -57,4 +57,5 @@ class PrivacyStatements(Store):
         if (await self.connection.execute(forgotten)).rowcount < limit:
             done = update(campaigns).where(campaigns.c.id == campaign_id).values(nameless=True, after_phone="")
             await self.connection.execute(done)
+            await self.connection.execute(delete(hold_outs).where(hold_outs.c.campaign_id == campaign_id))
         return True

@@ -39,6 +39,7 @@ PAGE = (
     campaigns.c.offer,
     campaigns.c.text,
     campaigns.c.track_links,
+    campaigns.c.experiment,
 )
 # How long ago the senders got the batch; none where it was handed to them again, later than the text may have gone out.
 _AGE = func.extract("epoch", func.now() - batches.c.publish_time)
@@ -137,6 +138,14 @@ class ResponseStatements(Store):
         sums = [func.coalesce(func.sum(response_counts.c[name]), 0).label(name) for name in RESPONSES]
         query = select(*sums).where(response_counts.c.campaign_id == campaign_id, *self._mine(response_counts))
         return dict((await self.connection.execute(query)).one()._mapping)
+
+    async def variant_counts(self, campaign_id: str) -> dict[int, AnyRow]:
+        """By the place of the text."""
+        variant = (response_counts.c.shard // SHARDS).label("variant")
+        sums = [func.sum(response_counts.c[name]).label(name) for name in RESPONSES]
+        query = select(variant, *sums).where(response_counts.c.campaign_id == campaign_id)
+        found = await self.connection.execute(query.where(*self._mine(response_counts)).group_by(variant))
+        return {row.variant: row for row in found}
 
     async def link_counts(self, campaign_id: str) -> list[AnyRow]:
         """By text and link."""

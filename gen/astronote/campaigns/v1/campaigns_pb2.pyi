@@ -3,6 +3,7 @@
 isort:skip_file
 What is said to whom: templates, campaigns, the frozen audience, and what became of it."""
 
+from astronote.campaigns.v1 import experiments_pb2 as _experiments_pb2
 from astronote.campaigns.v1 import links_pb2 as _links_pb2
 from astronote.campaigns.v1 import offers_pb2 as _offers_pb2
 from astronote.campaigns.v1 import reports_pb2 as _reports_pb2
@@ -481,6 +482,7 @@ class Campaign(_message.Message):
     THROTTLE_PER_HOUR_FIELD_NUMBER: _builtins.int
     ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
     TRACK_LINKS_FIELD_NUMBER: _builtins.int
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     """Up to 100 characters."""
@@ -547,6 +549,10 @@ class Campaign(_message.Message):
     def archive_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it is left out of the list."""
 
+    @_builtins.property
+    def experiment(self) -> _experiments_pb2.Experiment:
+        """Absent: everybody gets the one text."""
+
     def __init__(
         self,
         *,
@@ -575,10 +581,11 @@ class Campaign(_message.Message):
         throttle_per_hour: _builtins.int = ...,
         archive_time: _timestamp_pb2.Timestamp | None = ...,
         track_links: _builtins.bool = ...,
+        experiment: _experiments_pb2.Experiment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "finish_time", b"finish_time", "missed_time", b"missed_time", "offer", b"offer", "schedule", b"schedule", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "experiment", b"experiment", "finish_time", b"finish_time", "missed_time", b"missed_time", "offer", b"offer", "schedule", b"schedule", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "missed_time", b"missed_time", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "on_long_text", b"on_long_text", "parent_id", b"parent_id", "quiet_hours", b"quiet_hours", "schedule", b"schedule", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "template_version", b"template_version", "text", b"text", "throttle_per_hour", b"throttle_per_hour", "track_links", b"track_links"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "experiment", b"experiment", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "missed_time", b"missed_time", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "on_long_text", b"on_long_text", "parent_id", b"parent_id", "quiet_hours", b"quiet_hours", "schedule", b"schedule", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "template_version", b"template_version", "text", b"text", "throttle_per_hour", b"throttle_per_hour", "track_links", b"track_links"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1193,6 +1200,7 @@ class Report(_message.Message):
     MACHINE_CLICKS_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
     TIMELINE_FIELD_NUMBER: _builtins.int
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     state: Global___Campaign.State.ValueType
     final: _builtins.bool
@@ -1234,6 +1242,10 @@ class Report(_message.Message):
     def timeline(self) -> _containers.RepeatedCompositeFieldContainer[_reports_pb2.Moment]:
         """What happened when: the first 500 quarters of an hour in which something did. Empty in `Progress`."""
 
+    @_builtins.property
+    def experiment(self) -> _experiments_pb2.ExperimentResult:
+        """Absent where the campaign is none. Empty in `Progress`."""
+
     def __init__(
         self,
         *,
@@ -1254,10 +1266,11 @@ class Report(_message.Message):
         machine_clicks: _builtins.int = ...,
         links: _abc.Iterable[_links_pb2.LinkCounts] | None = ...,
         timeline: _abc.Iterable[_reports_pb2.Moment] | None = ...,
+        experiment: _experiments_pb2.ExperimentResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "credits", b"credits", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "credits", b"credits", "experiment", b"experiment", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "clickers", b"clickers", "clicks", b"clicks", "counts", b"counts", "credits", b"credits", "final", b"final", "finish_time", b"finish_time", "links", b"links", "machine_clicks", b"machine_clicks", "machine_views", b"machine_views", "redemptions", b"redemptions", "start_time", b"start_time", "state", b"state", "timeline", b"timeline", "unsubscribes", b"unsubscribes", "viewers", b"viewers", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "clickers", b"clickers", "clicks", b"clicks", "counts", b"counts", "credits", b"credits", "experiment", b"experiment", "final", b"final", "finish_time", b"finish_time", "links", b"links", "machine_clicks", b"machine_clicks", "machine_views", b"machine_views", "redemptions", b"redemptions", "start_time", b"start_time", "state", b"state", "timeline", b"timeline", "unsubscribes", b"unsubscribes", "viewers", b"viewers", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
