@@ -8,6 +8,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import grpc
+from prometheus_client import Counter
 
 from astronote.accounts.v1.accounts_pb2 import Merchant
 from kit.errors import DomainError
@@ -20,6 +21,7 @@ from services.campaigns.store import CampaignStore
 ROUND_SIZE = 20
 # Longer than all that is asked before a start may take.
 LEASE_SECONDS = 60
+STARTS = Counter("campaign_starts", "Starts of scheduled campaigns that were due, by what became of them.", ["outcome"])
 
 
 class Scheduler:
@@ -62,6 +64,7 @@ class Scheduler:
                 refusal = await self._start(store, occurrence, merchant)
             if occurrence and refusal:
                 await store.fail(occurrence, refusal)
+        STARTS.labels("missed" if is_missed else "refused" if refusal else "started").inc()
 
     async def _asked(self, row: AnyRow) -> tuple[Merchant | None, str]:
         """The merchant, or why it can't start. Raises where somebody does not answer: it is tried again."""

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import text
 
 from astronote.campaigns.v1 import campaigns_pb2 as pb
@@ -14,6 +15,7 @@ from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub
 from astronote.campaigns.v1.schedules_pb2 import Schedule, ScheduleCampaignRequest, UnscheduleCampaignRequest
 from astronote.sender.v1.batches_pb2 import SendBatch
 from services.campaigns import scheduling
+from services.campaigns.scheduling import Scheduler
 from services.campaigns.store import CampaignStore
 from services.campaigns.wiring import parts
 from tests.campaigns.shop import Shop, refusal, registered, sending
@@ -147,6 +149,39 @@ async def test_a_start_that_is_refused_fails_with_its_reason(rich_shop: Shop) ->
     assert (await rich_shop.ended(campaign.id)).counts.targeted == 0
 
 
+def scheduler(shop: Shop) -> Scheduler:
+    """One more, beside that of the mesh."""
+    (step,) = [job.step for job in parts(shop.mesh.app("campaigns")).jobs if job.name == "schedule"]
+    found = getattr(step, "__self__", None)
+    assert isinstance(found, Scheduler)
+    return found
+
+
+async def test_what_was_found_due_twice_is_started_once_and_what_was_called_off_is_not(
+    rich_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The scheduler of the mesh takes none meanwhile.
+    monkeypatch.setattr(scheduling, "ROUND_SIZE", 0)
+    await rich_shop.contact("+306911111111")
+    found = {}
+    for name in ("kept", "called off"):
+        campaign = await rich_shop.campaign(text="Hi")
+        await schedule(rich_shop, campaign.id, tomorrow())
+        await time_passes(rich_shop, campaign.id, seconds=1)
+        for _ in range(2):
+            async with CampaignStore.open_pipeline(rich_shop.mesh.app("campaigns").database) as store:
+                due = await store.take_due(1000, lease_seconds=0)
+            found[name] = next(row for row in due if row.id == campaign.id)
+    kept, called_off = found.values()
+    await scheduler(rich_shop)._begin(kept)
+    started = await rich_shop.do("GetCampaign", kept.id)
+    await scheduler(rich_shop)._begin(kept)
+    assert (await rich_shop.do("GetCampaign", kept.id)).start_time == started.start_time != Timestamp()
+    await unschedule(rich_shop, called_off.id)
+    await scheduler(rich_shop)._begin(called_off)
+    assert (await rich_shop.do("GetCampaign", called_off.id)).state == pb.Campaign.DRAFT
+
+
 async def recurred(shop: Shop, id: str, rrule: str, minutes_ago: int, weeks: int) -> None:
     """As if the campaign had recurred for so many weeks, and its next occurrence had been due so long ago."""
     due = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=minutes_ago)
@@ -166,9 +201,7 @@ async def test_each_occurrence_is_one_campaign_however_many_schedulers_look(
     campaign = await rich_shop.campaign(name="Weekly", on_long_text=pb.Campaign.GSM)
     rule = "FREQ=WEEKLY;COUNT=3"
     await schedule(rich_shop, campaign.id, tomorrow(rrule=rule))
-    steps = [
-        job.step for _ in range(5) for job in parts(rich_shop.mesh.app("campaigns")).jobs if job.name == "schedule"
-    ]
+    steps = [scheduler(rich_shop).step for _ in range(5)]
     await recurred(rich_shop, campaign.id, rule, minutes_ago=2, weeks=1)
     await asyncio.gather(*(step() for step in steps))
     (first,) = await occurrences(rich_shop, campaign.id)
