@@ -94,7 +94,7 @@ class Audiences(rpc.AudiencesServiceServicer):
             person = await store.lock_phone(request.phone)
             if person:
                 await store.update_contact(person.id, {"subscription": pb.Contact.UNSUBSCRIBED})
-            whom = (person.id if person else None, phone_hash)
+            whom = (person.id if person else None, [phone_hash])
             changed = await store.withdraw(*whom, request.source, said_time)
             if changed and person and person.subscription == pb.Contact.UNSUBSCRIBED:
                 # Unsubscribed before, by the merchant: no START is to undo that.

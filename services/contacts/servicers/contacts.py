@@ -46,7 +46,7 @@ class Contacts(rpc.ContactsServiceServicer):
                 await store.note_consents(grant, [(created.id, values["phone_hash"])])
             elif request.contact.subscription == pb.Contact.UNSUBSCRIBED:
                 # A merchant's own word that this person is not to be texted counts like the person's.
-                await store.withdraw(created.id, values["phone_hash"], MERCHANT)
+                await store.withdraw(created.id, [values["phone_hash"]], MERCHANT)
         return created
 
     async def GetContact(self, request: pb.GetContactRequest, context: Context) -> pb.Contact:
@@ -82,7 +82,7 @@ class Contacts(rpc.ContactsServiceServicer):
             after = await store.update_contact(before.id, changes)
             await store.say_tagged([(after.id, set(after.tags).difference(before.tags))])
             if values.get("subscription") == pb.Contact.UNSUBSCRIBED:
-                await store.withdraw(after.id, phone_hash, MERCHANT)
+                await store.withdraw(after.id, [phone_hash], MERCHANT)
             elif after.subscription == pb.Contact.SUBSCRIBED and (
                 before.subscription != pb.Contact.SUBSCRIBED or before.phone != after.phone
             ):
@@ -113,8 +113,8 @@ class Contacts(rpc.ContactsServiceServicer):
             after = await store.update_contact(stays.id, values | _search(stays, values))
             await store.delete_contact(other.id)
             if is_out:
-                for phone_hash in hashes:
-                    await store.withdraw(stays.id, phone_hash, MERCHANT)
+                phones = sorted((stays.phone, other.phone))
+                await store.withdraw(stays.id, [self._hashed(phone) for phone in phones], MERCHANT)
         return after
 
     async def AddTags(self, request: pb.AddTagsRequest, context: Context) -> pb.AddTagsResponse:

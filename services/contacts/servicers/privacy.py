@@ -87,7 +87,7 @@ class Privacy(rpc.PrivacyServiceServicer):
             await store.erase_origins(person.id, await store.person_hashes(self._hashed.all(person.phone)))
             await store.drop_rejects([*filter(None, (person.email, person.first_name, person.last_name)), person.phone])
             erasure = await store.begin_erasure(person.id, person.phone)
-            await store.withdraw(person.id, self._hashed(person.phone), SOURCE)
+            await store.withdraw(person.id, [self._hashed(person.phone)], SOURCE)
         self._erased.set()
         return erasure
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, func, literal_column, select, tuple_
+from sqlalchemy import Boolean, delete, exists, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.contacts.v1.consents_pb2 import Consent
@@ -30,18 +30,20 @@ WHERE EXISTS (
       AND contacts.subscription <> 'SUBSCRIBED'
 )
 """
-# Contacts first, then suppressions, each in the order of the phones: see store/imports.py.
+# Contacts first, then suppressions, each in the order of the phones: see store/imports.py. All of the contacts, since
+# whoever locks some now and the rest later meets somebody who goes through them once.
 REHASH_CONTACTS = """
-WITH old AS (
+WITH those AS (
     SELECT contacts.id, asked.phone_hash
     FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
     JOIN contacts ON contacts.merchant_id = %(merchant_id)s::uuid AND contacts.phone = asked.phone
-                 AND contacts.phone_hash <> asked.phone_hash
     ORDER BY asked.phone
     FOR UPDATE OF contacts
 )
-UPDATE contacts SET phone_hash = old.phone_hash
-FROM old WHERE contacts.merchant_id = %(merchant_id)s::uuid AND contacts.id = old.id
+UPDATE contacts SET phone_hash = those.phone_hash
+FROM those
+WHERE contacts.merchant_id = %(merchant_id)s::uuid AND contacts.id = those.id
+  AND contacts.phone_hash <> those.phone_hash
 """
 # Of several of one phone the firmest stays: no START undoes what is more than STOPs.
 REHASH_SUPPRESSIONS = """
@@ -101,12 +103,24 @@ class SuppressionStatements(ConsentStatements):
         return bool((await self.connection.execute(query)).scalar_one())
 
     async def withdraw(
-        self, contact_id: str | None, phone_hash: bytes, source: str, said_time: datetime | None = None
+        self, contact_id: str | None, phone_hashes: Sequence[bytes], source: str, said_time: datetime | None = None
     ) -> bool:
-        """Suppresses a phone and tells the ledger and the mesh; false when it was suppressed already.
+        """Suppresses the phones of a contact, in their order, and tells the ledger and the mesh; false when they were
+        suppressed already.
 
         The contact, where there is one, is locked before (imports.py).
         """
+        changes = {each: await self._suppress(each, source, said_time) for each in phone_hashes}
+        # A STOP after a STOP says nothing new; another source after one does.
+        said = [each for each, is_new in changes.items() if is_new or (is_new is not None and source != STOP)]
+        is_new = any(changes.values())
+        await self.note_consents(Statement(Consent.WITHDRAWN, source), [(contact_id, each) for each in said])
+        if is_new:
+            await self.emit(ConsentWithdrawn(merchant_id=self.merchant_id, contact_id=contact_id or "", source=source))
+        return is_new
+
+    async def _suppress(self, phone_hash: bytes, source: str, said_time: datetime | None) -> bool | None:
+        """Whether it is new; none where it was there already and is no firmer now."""
         row = {"merchant_id": self.merchant_id, "phone_hash": phone_hash, "source": source}
         said = insert(suppressions).values(row | {"create_time": said_time or func.now()})
         firmer = said.on_conflict_do_update(
@@ -117,13 +131,9 @@ class SuppressionStatements(ConsentStatements):
             },
             where=suppressions.c.source == STOP,
         )
-        is_new = (await self.connection.execute(firmer.returning(literal_column("xmax = 0")))).scalar_one_or_none()
-        # A STOP after a STOP says nothing new; another source after one does.
-        if is_new or (is_new is not None and source != STOP):
-            await self.note_consents(Statement(Consent.WITHDRAWN, source), [(contact_id, phone_hash)])
-        if is_new:
-            await self.emit(ConsentWithdrawn(merchant_id=self.merchant_id, contact_id=contact_id or "", source=source))
-        return bool(is_new)
+        returned = firmer.returning(literal_column("xmax = 0", Boolean))
+        is_new: bool | None = (await self.connection.execute(returned)).scalar_one_or_none()
+        return is_new
 
     async def lift_stop(self, phone_hash: bytes, said_time: datetime) -> bool:
         """Ends a suppression behind which there are STOPs only, all of them said before; false where there is none."""
