@@ -25,7 +25,7 @@ from prometheus_client import Counter as Count
 from prometheus_client import Gauge, Histogram
 from sqlalchemy import delete, func, select, text, update
 
-from kit import crash
+from kit import crash, trace
 from kit.boundary import ended, guarded
 from kit.store import Database, Store
 
@@ -130,10 +130,13 @@ class Bus:
                 # It is there, with the settings of another release.
                 await self.stream.update_stream(config)
 
-    async def publish(self, subject: str, payload: bytes, key: str) -> None:
-        """Returns once the broker has it. Within the window of ten minutes the same key is stored once."""
+    async def publish(self, subject: str, payload: bytes, key: str, traceparent: str = "") -> None:
+        """Returns once the broker has it. Within the window of ten minutes the same key is stored once. Without a
+        `traceparent` it belongs to the trace that is in hand.
+        """
+        headers = {"Nats-Msg-Id": key, trace.HEADER: traceparent or trace.current()}
         try:
-            await self.stream.publish(subject, payload, headers={"Nats-Msg-Id": key})
+            await self.stream.publish(subject, payload, headers={name: text for name, text in headers.items() if text})
         except nats.js.errors.NoStreamResponseError:
             await self.ensure_streams()
             raise
@@ -168,15 +171,18 @@ class Relay:
             update(outbox)
             .where(outbox.c.id.in_(free.scalar_subquery()))
             .values(claim_expire_time=func.now() + text(f"interval '{CLAIM_SECONDS} seconds'"))
-            .returning(outbox.c.id, outbox.c.subject, outbox.c.payload, func.now() - outbox.c.create_time)
+            .returning(outbox, (func.now() - outbox.c.create_time).label("age"))
         )
         async with self._store.open_pipeline(self._database) as store:
             rows = (await store.connection.execute(claim)).all()
-        WAITED.set(max((row[3].total_seconds() for row in rows), default=0))
+        WAITED.set(max((row.age.total_seconds() for row in rows), default=0))
         if not rows:
             return False
         sent = await asyncio.gather(
-            *(self._bus.publish(f"event.{row.subject}", row.payload, self._key(row.id)) for row in rows),
+            *(
+                self._bus.publish(f"event.{row.subject}", row.payload, self._key(row.id), row.traceparent)
+                for row in rows
+            ),
             return_exceptions=True,
         )
         crash.point("relay.published")
@@ -265,7 +271,9 @@ class Inbox:
             self._subscription = None
 
     async def _deliver(self, message: Msg) -> None:
-        key = (message.headers or {}).get("Nats-Msg-Id", "")
+        headers = message.headers or {}
+        key = headers.get("Nats-Msg-Id", "")
+        trace.enter(trace.child(headers.get(trace.HEADER, "")))
         delivery = Delivery(f"{self._durable}:{key}", message.in_progress)
         beat, start = asyncio.create_task(_beat(message)), time.monotonic()
         try:

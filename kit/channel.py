@@ -7,6 +7,7 @@ import grpc
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
+from kit import trace
 from kit.caller import request_id
 from kit.identity import HEADER, Identity
 from kit.tls import Certificates, RenewedChannel
@@ -51,7 +52,8 @@ class Peer:
     ) -> Metadata:
         """What a call on behalf of this merchant carries."""
         assertion = self._identity.assertion(self.service, role, merchant_id, user_id, api_key_id)
-        return ((HEADER, assertion), (REQUEST_ID_HEADER, request_id()))
+        carried = ((HEADER, assertion), (REQUEST_ID_HEADER, request_id()))
+        return (*carried, (trace.HEADER, trace.current())) if trace.current() else carried
 
 
 def service_config(file: FileDescriptor) -> str:

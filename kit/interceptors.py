@@ -18,7 +18,7 @@ from prometheus_client import Histogram
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kit import access, caller, validation
+from kit import access, caller, trace, validation
 from kit.channel import CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, CLIENT_PURPOSE_HEADER, REQUEST_ID_HEADER
 from kit.errors import DETAILS, DomainError, Unavailable
 from kit.identity import HEADER, Identity
@@ -121,6 +121,7 @@ class Boundary(grpc.aio.ServerInterceptor):
     def _admit(self, rule: access.Rule, context: Context) -> None:
         metadata = dict(context.invocation_metadata() or ())
         who = self._identity.verify(str(metadata.get(HEADER, "")))
+        trace.enter(trace.child(str(metadata.get(trace.HEADER, ""))))
         asked = metadata if who.service == access.GATEWAY else {}
         client = [str(asked.get(header, "")) for header in CLIENT_HEADERS]
         caller.enter(who, str(metadata.get(REQUEST_ID_HEADER) or uuid.uuid4()), *client)

@@ -8,6 +8,7 @@ import orjson
 import structlog
 
 from kit.caller import request_id
+from kit.trace import trace_id
 
 PHONE = re.compile(r"\+\d{5,15}")
 
@@ -19,7 +20,7 @@ def setup(service: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _request_id,
+            _ids,
             _mask,
             structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str)),
         ],
@@ -29,9 +30,11 @@ def setup(service: str) -> None:
     structlog.contextvars.bind_contextvars(service=service)
 
 
-def _request_id(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _ids(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     if id := request_id():
         event["request_id"] = id
+    if id := trace_id():
+        event["trace_id"] = id
     return event
 
 

@@ -33,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import BIGINT, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from kit import trace
 from kit.config import ServiceSettings
 from kit.errors import AlreadyExists
 from kit.rows import Driver
@@ -135,7 +136,8 @@ class Store:
 
     async def emit(self, *events: Message) -> None:
         """Leaves events in the outbox; they go out after the commit, or not at all."""
-        rows = [{"subject": event.DESCRIPTOR.full_name, "payload": event.SerializeToString()} for event in events]
+        kind = {"traceparent": trace.current()}
+        rows = [{"subject": each.DESCRIPTOR.full_name, "payload": each.SerializeToString(), **kind} for each in events]
         await self.connection.execute(self.metadata.tables["outbox"].insert().inline(), rows)
         self._has_emitted = True
 
@@ -215,6 +217,7 @@ def kit_tables(metadata: MetaData) -> None:
         Column("payload", LargeBinary, nullable=False),
         Column("create_time", DateTime(timezone=True), nullable=False, server_default=now),
         Column("claim_expire_time", DateTime(timezone=True), nullable=False, server_default=text("'epoch'")),
+        Column("traceparent", Text, nullable=False, server_default=""),
     )
     Table(
         "inbox",

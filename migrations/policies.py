@@ -57,6 +57,11 @@ def kit_tables() -> None:
     tenant_table("requests")
 
 
+def outbox_traces() -> None:
+    """To which trace an event belongs."""
+    op.add_column("outbox", sa.Column("traceparent", sa.Text(), server_default="", nullable=False))
+
+
 def retention_indexes() -> None:
     """For deleting what is old in the tables of kit."""
     for table in ("inbox", "requests"):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from astronote.sender.v1.batches_pb2 import SendBatch
-from kit import crash
+from kit import crash, trace
 from kit.bus import Bus, work_subject
 from kit.rows import AnyRow
 from kit.store import Database
@@ -44,7 +44,13 @@ class Dispatcher:
         """Raises what the broker refused, after it was handed back."""
         sent = await asyncio.gather(
             *(
-                self._bus.publish(SUBJECTS[batch.expedited], batch.payload, f"{batch.id}-{batch.generation}")
+                self._bus.publish(
+                    SUBJECTS[batch.expedited],
+                    batch.payload,
+                    f"{batch.id}-{batch.generation}",
+                    # A campaign is one trace, and its id is the trace's.
+                    trace.of(str(batch.campaign_id).replace("-", "")),
+                )
                 for batch in batches
             ),
             return_exceptions=True,

@@ -19,7 +19,7 @@ from astronote.contacts.v1.audience_pb2 import Audience
 from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
-from kit import crash, errors
+from kit import crash, errors, trace
 from kit.channel import Peer
 from kit.rows import AnyRow
 from kit.store import Database
@@ -130,6 +130,7 @@ class Preparer:
             row = await store.take_preparing(str(uuid.uuid4()), frozen=frozen)
         if row is None:
             return False
+        trace.enter(trace.of(row.id.replace("-", "")))
         try:
             whole = row if frozen else await self._frozen(row)
             crash.point("prepare.frozen")

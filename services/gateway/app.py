@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import Gauge, Histogram
 from starlette.types import Receive, Scope, Send
 
-from kit import caller, webpage
+from kit import caller, trace, webpage
 from kit.boundary import guarded
 from kit.channel import Peer
 from kit.errors import DomainError
@@ -116,6 +116,7 @@ class Gateway:
     async def _answer(self, call: "Call") -> None:
         exchange = call.exchange
         caller.enter(caller.Caller(NAME, "public"), exchange.request_id)
+        trace.enter(trace.child(exchange.headers.get(trace.HEADER, "")))
         try:
             self._place(exchange)
             if exchange.path in self._own:

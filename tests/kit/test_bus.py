@@ -12,6 +12,7 @@ from astronote.accounts.v1.events_pb2 import MerchantRegistered
 from astronote.sender.v1.batches_pb2 import SendBatch
 from deploy.local.nats import Nats
 from kit import bus as kit_bus
+from kit import trace
 from kit.boundary import ended, forever
 from kit.bus import Bus, Consumer, Delivery, Inbox, Relay, RetryLater, work_subject
 from kit.store import Database
@@ -109,7 +110,7 @@ async def test_the_relay_holds_no_lock_while_it_publishes(database: Database, bu
     publishing, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(Bus):
-        async def publish(self, subject: str, payload: bytes, key: str) -> None:
+        async def publish(self, subject: str, payload: bytes, key: str, traceparent: str = "") -> None:
             publishing.set()
             await go_on.wait()
 
@@ -126,7 +127,7 @@ async def test_the_relay_holds_no_lock_while_it_publishes(database: Database, bu
 
 async def test_what_the_broker_refused_stays(database: Database, bus: Bus) -> None:
     class Deaf(Bus):
-        async def publish(self, subject: str, payload: bytes, key: str) -> None:
+        async def publish(self, subject: str, payload: bytes, key: str, traceparent: str = "") -> None:
             raise ConnectionError
 
     async with Store.open_pipeline(database) as store:
@@ -263,3 +264,24 @@ async def test_a_stream_that_was_wiped_while_all_hands_were_full_is_heard_again(
         await bus.publish(work_subject(SendBatch, lane), SendBatch(batch_id=2).SerializeToString(), f"{lane}-2")
         go_on.set()
         await until(lambda: seen == [1, 2])
+
+
+async def test_an_event_and_work_go_on_in_the_trace_in_which_they_were_said(database: Database, bus: Bus) -> None:
+    seen: dict[str, str] = {}
+
+    async def handle(message: Any, delivery: Delivery) -> None:
+        seen[type(message).__name__] = trace.trace_id()
+
+    said, work = uuid.uuid4().hex, uuid.uuid4().hex
+    trace.enter(trace.of(said))
+    async with Store.open_pipeline(database) as store:
+        await store.emit(MerchantRegistered(merchant_id="m"))
+    # The relay runs in nobody's name.
+    trace.enter("")
+    lane = uuid.uuid4().hex
+    async with Fed(database, bus, handle), Fed(database, bus, handle, message=SendBatch, lane=lane):
+        assert await Relay(database, bus, Store).step()
+        await bus.publish(work_subject(SendBatch, lane), SendBatch().SerializeToString(), lane, trace.of(work))
+        await until(lambda: len(seen) == 2)
+    assert seen == {"MerchantRegistered": said, "SendBatch": work}
+    assert trace.current() == ""

@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import Counter
 
 from astronote.sender.v1.batches_pb2 import BatchRecipient
+from kit import trace
 from services.sender.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from services.sender.providers import Found, LookupFailedError
 from services.sender.reports import is_id
@@ -51,7 +52,8 @@ class Mitto:
             for id, recipient in texts
         ]
         try:
-            answer = await self._client.post(BULK, content=orjson.dumps({"messages": messages}))
+            traced = {trace.HEADER: trace.current()} if trace.current() else {}
+            answer = await self._client.post(BULK, content=orjson.dumps({"messages": messages}), headers=traced)
         except UNSENT as error:
             return NotSent(f"provider away: {type(error).__name__}")
         except httpx.HTTPError as error:
