@@ -68,7 +68,7 @@ class ConversionsInvalid(InvalidArgument):
 
 
 class DaysInvalid(InvalidArgument):
-    """A dashboard has 1 to 366 days."""
+    """A dashboard has 1 to 92 days."""
 
 
 class LinkNotFound(NotFound):

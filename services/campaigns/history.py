@@ -16,7 +16,7 @@ from services.campaigns.store import CampaignStore
 from services.campaigns.tables import ACTIVITY
 
 SHARDS_A_ROUND = 500
-DAYS_DEFAULT, DAYS_MAX = 30, 366
+DAYS_DEFAULT, DAYS_MAX = 30, 92
 
 
 class Historian:

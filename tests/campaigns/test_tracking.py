@@ -185,7 +185,7 @@ async def test_what_readers_do_is_in_the_timeline_and_on_the_dashboard_once(
     timeline = (await shop.do("GetReport", campaign_id)).timeline
     assert sum(each.activity.clicks for each in timeline) == 4
     assert all(each.start_time.seconds % 900 == 0 for each in timeline)
-    for days in (-1, 367):
+    for days in (-1, 93):
         assert (await refusal(ask(shop, "GetDashboard", GetDashboardRequest(days=days))))[0] == "DAYS_INVALID"
 
 

@@ -142,7 +142,7 @@ class GetDashboardRequest(_message.Message):
 
     DAYS_FIELD_NUMBER: _builtins.int
     days: _builtins.int
-    """1 to 366; 30 where it is left out."""
+    """1 to 92; 30 where it is left out."""
     def __init__(
         self,
         *,
