@@ -18,6 +18,8 @@ from services.wallet.errors import (
 CALLING_CODE = re.compile(r"\+[1-9][0-9]{0,2}")
 CALLING_CODES_MAX = 250
 REASON_LENGTH_MAX = 500
+# Of a top-up.
+CREDITS_MAX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,15 @@ def falls_low(before: int, after: int, low_balance_credits: int) -> bool:
 def check_limits(limits: SpendLimits) -> None:
     """Refuses `SpendLimitsInvalid`."""
     _check_codes(limits.calling_codes, SpendLimitsInvalid, "spend_limits")
-    for field in ("daily_credits_max", "low_balance_credits"):
+    for field in ("daily_credits_max", "low_balance_credits", "top_up_credits", "top_up_monthly_cents_max"):
         if getattr(limits, field) < 0:
             raise SpendLimitsInvalid(field=f"spend_limits.{field}", rule="at least 0")
+    if limits.top_up_credits > CREDITS_MAX:
+        raise SpendLimitsInvalid(field="spend_limits.top_up_credits", rule=f"at most {CREDITS_MAX}")
+    if limits.top_up_credits and not (limits.low_balance_credits and limits.top_up_monthly_cents_max):
+        raise SpendLimitsInvalid(
+            field="spend_limits.top_up_credits", rule="needs lowBalanceCredits and topUpMonthlyCentsMax"
+        )
 
 
 def check_policy(policy: SpendPolicy) -> None:

@@ -8,6 +8,7 @@ from services.wallet.reading import (
     Payment,
     Subscribed,
     of_invoice,
+    of_payment,
     of_session,
     of_subscriptions,
     payments_of,
@@ -57,7 +58,7 @@ class Looks:
             return await self._session(session)
         if invoice := await self._stripe.invoice_of(id):
             return await self._invoice(invoice)
-        return []
+        return [of_payment(await self._stripe.payment(id), *await self._returned([id]))]
 
     async def _returned(self, payments: list[str]) -> tuple[list[Object], list[Object]]:
         """Refunds and disputes of payment intents."""

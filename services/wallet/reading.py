@@ -114,6 +114,23 @@ def of_session(session: Object, refunds: Sequence[Object], disputes: Sequence[Ob
     )
 
 
+def of_payment(intent: Object, refunds: Sequence[Object], disputes: Sequence[Object]) -> Payment | None:
+    """A payment without a page, from a card that we knew; None where it is somebody else's."""
+    merchant_id, purchase_id = _ours(intent["metadata"])
+    if not purchase_id:
+        return None
+    return Payment(
+        merchant_id,
+        purchase_id,
+        state={"succeeded": Purchase.PAID, "processing": Purchase.OPEN}.get(intent["status"], Purchase.FAILED),
+        currency=str(intent["currency"]).upper(),
+        total_cents=intent["amount"],
+        refunded_cents=_refunded(refunds),
+        disputed_cents=_disputed(disputes),
+        pay_time=_time(intent["created"]),
+    )
+
+
 def of_invoice(invoice: Object, refunds: Sequence[Object], disputes: Sequence[Object]) -> Payment | None:
     """A cycle of a plan; None where it is somebody else's, or brings nothing.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import stripe
 
+from astronote.wallet.v1.billing_pb2 import Purchase
 from services.wallet.errors import PaymentFailed, StripeAway, TotalTooSmall
 
 # The shapes that `reading` reads; events of a newer version are looked at in these shapes, too.
@@ -68,6 +69,28 @@ class Stripe:
                 return False
         return True
 
+    async def charge(self, customer: str, purchase: Purchase, merchant_id: str) -> str:
+        """Takes a purchase's price from the customer's newest card, without the customer; the id of the payment. Again,
+        the same. Refuses `PaymentFailed`, also where there is no card, and `TotalTooSmall`.
+        """
+        with _asked():
+            cards = await self._v1.customers.payment_methods.list_async(customer, params={"limit": 1})
+            if not cards.data:
+                raise PaymentFailed(code="no_card")
+            payment = await self._v1.payment_intents.create_async(
+                params={
+                    "amount": purchase.total_cents,
+                    "currency": purchase.currency.lower(),
+                    "customer": customer,
+                    "payment_method": cards.data[0].id,
+                    "off_session": True,
+                    "confirm": True,
+                    "metadata": {"merchant_id": merchant_id, "purchase_id": purchase.id},
+                },
+                options={"idempotency_key": purchase.id},
+            )
+        return payment.id
+
     async def open_portal(self, customer: str, return_url: str) -> str:
         with _asked():
             portal = await self._v1.billing_portal.sessions.create_async(
@@ -105,6 +128,10 @@ class Stripe:
         with _asked():
             found = await self._v1.checkout.sessions.retrieve_async(id, params={"expand": ["payment_intent"]})
         return _plain(found)
+
+    async def payment(self, id: str) -> Object:
+        with _asked():
+            return _plain(await self._v1.payment_intents.retrieve_async(id))
 
     async def session_of(self, payment: str) -> str | None:
         """The session that was paid with this payment intent."""

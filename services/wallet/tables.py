@@ -152,10 +152,15 @@ spend_limits = Table(
     Column("daily_credits_max", Integer, nullable=False),
     Column("calling_codes", ARRAY(Text), nullable=False),
     Column("low_balance_credits", Integer, nullable=False),
+    Column("top_up_credits", Integer, nullable=False, server_default="0"),
+    Column("top_up_monthly_cents_max", Integer, nullable=False, server_default="0"),
+    # Before then nothing is bought again.
+    Column("top_up_time", DateTime(timezone=True), nullable=False, server_default=text("'epoch'")),
     Column("time_zone", Text, nullable=False),
     Column("day", Date, nullable=False),
     Column("used", BIGINT, nullable=False),
     PrimaryKeyConstraint("merchant_id", name="spend_limits_pkey"),
+    Index("spend_limits_top_up_idx", "top_up_time", postgresql_where=text("top_up_credits > 0")),
     CheckConstraint("daily_credits_max >= 0 AND low_balance_credits >= 0", name="spend_limits_positive_check"),
 )
 
@@ -270,6 +275,7 @@ purchases = Table(
     Column("look", BIGINT, nullable=False, server_default="0"),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("pay_time", DateTime(timezone=True)),
+    Column("automatic", Boolean, nullable=False, server_default="false"),
     PrimaryKeyConstraint("merchant_id", "id", name="purchases_pkey"),
     CheckConstraint("credits >= 0 AND total_cents >= 0", name="purchases_positive_check"),
     CheckConstraint(

@@ -21,7 +21,7 @@ from astronote.wallet.v1.wallet_pb2_grpc import add_WalletServiceServicer_to_ser
 from kit.app import App, Job, Parts
 from kit.bus import Consumer
 from ops.served import with_dead_letters
-from services.wallet import expiry
+from services.wallet import expiry, topping_up
 from services.wallet.audit import recount
 from services.wallet.bookkeeping import Bookkeeper
 from services.wallet.consumers import Consumers
@@ -42,6 +42,7 @@ from services.wallet.servicers.wallets import Wallets
 from services.wallet.settings import Settings
 from services.wallet.stripe import Stripe
 from services.wallet.stripe_events import Handler
+from services.wallet.topping_up import TopUps
 from services.wallet.welcome import Welcome
 
 
@@ -71,6 +72,7 @@ def parts(app: App[Settings]) -> Parts:
         consumers=[Consumer(MerchantRegistered, consumers.on_registered, concurrency=4)],
         jobs=[
             recount(app),
+            Job("top up", TopUps(database, merchants, stripe, looks, books).step, topping_up.INTERVAL_SECONDS),
             Job("expire", Expiry(database).step, expiry.INTERVAL_SECONDS),
             *Handler(database, looks, books).jobs(received),
             repair.job(),

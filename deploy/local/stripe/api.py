@@ -26,6 +26,9 @@ class Api:
             for method, path, answer in (
                 ("POST", "customers", self._customer),
                 ("GET", "customers/{id}", self._getter("customer")),
+                ("GET", "customers/{id}/payment_methods", payments.cards),
+                ("POST", "payment_intents", payments.charge),
+                ("GET", "payment_intents/{id}", self._getter("payment_intent")),
                 ("POST", "prices", self._price),
                 ("POST", "checkout/sessions", sessions.create),
                 ("GET", "checkout/sessions", self._lister("checkout.session", "payment_intent", "subscription")),

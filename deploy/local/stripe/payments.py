@@ -4,8 +4,10 @@ from typing import Any
 
 from deploy.local.stripe import forms
 from deploy.local.stripe.book import Book, Object
-from deploy.local.stripe.errors import RefusedError
+from deploy.local.stripe.errors import RefusedError, declined
 
+CHARGED = ("amount", "currency", "customer", "payment_method", "off_session", "confirm", "metadata")
+AMOUNT_MIN = 50
 # Of a dispute: what it is closed with.
 CLOSED = ("won", "lost", "warning_closed")
 
@@ -35,6 +37,26 @@ class Payments:
         self._book.say("payment_intent.succeeded", payment)
         self._book.say("charge.succeeded", charge)
         return payment
+
+    def charge(self, form: dict[str, Any]) -> Object:
+        """A card that the customer has left here, without the customer; as `POST /v1/payment_intents`."""
+        forms.check(form, CHARGED)
+        customer, amount = self._book.get("customer", form.get("customer", "")), int(form["amount"])
+        if amount < AMOUNT_MIN:
+            raise RefusedError(400, "Amount must be at least 50 cents.", code="amount_too_small")
+        payment = self.begin(customer["id"], amount, form["currency"], form.get("metadata", {}))
+        if customer["_"]["declines"]:
+            payment["status"] = "requires_payment_method"
+            self._book.say("payment_intent.payment_failed", payment)
+            raise declined()
+        return self.succeed(payment)
+
+    def cards(self, customer: str, form: dict[str, Any]) -> Object:
+        """Whoever has paid here has left a card; as `GET /v1/customers/{id}/payment_methods`."""
+        forms.check(form, ("type", "limit"))
+        has_paid = any(self._book.all("charge", customer=customer))
+        card = {"id": f"pm_{customer}", "object": "payment_method", "type": "card", "customer": customer}
+        return {"object": "list", "data": [card] if has_paid else [], "has_more": False}
 
     def refund(self, form: dict[str, Any]) -> Object:
         """All of it, or an amount; as `POST /v1/refunds`."""

@@ -5,11 +5,10 @@ from typing import Any
 from deploy.local.stripe import forms
 from deploy.local.stripe.book import Book, Object
 from deploy.local.stripe.errors import RefusedError
-from deploy.local.stripe.payments import Payments
+from deploy.local.stripe.payments import AMOUNT_MIN, Payments
 from deploy.local.stripe.subscriptions import Subscriptions
 
 EXPIRES_SECONDS = 24 * 3600
-AMOUNT_MIN = 50
 KNOWN = (
     "mode", "line_items", "customer", "client_reference_id", "metadata", "success_url", "cancel_url", "locale",
     "payment_intent_data", "subscription_data", "expires_at", "expand",

@@ -14,7 +14,7 @@ from services.wallet import guards
 from services.wallet.merchants import Merchants
 from services.wallet.store import WalletStore
 
-LIMITS_WRITABLE = frozenset({"daily_credits_max", "calling_codes", "low_balance_credits"})
+LIMITS_WRITABLE = frozenset(set(pb.SpendLimits.DESCRIPTOR.fields_by_name) - {"credits_used_today"})
 POLICY_WRITABLE = frozenset({"braked", "reason", "calling_codes"})
 
 

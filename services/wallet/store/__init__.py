@@ -15,6 +15,7 @@ from services.wallet.store.purchases import PurchaseStatements
 from services.wallet.store.statements import StatementStatements
 from services.wallet.store.stripe_events import StripeEventStatements
 from services.wallet.store.subscriptions import SubscriptionStatements
+from services.wallet.store.top_ups import TopUpStatements
 from services.wallet.store.wallets import WalletStatements
 
 
@@ -25,6 +26,7 @@ class WalletStore(
     SubscriptionStatements,
     PurchaseStatements,
     StripeEventStatements,
+    TopUpStatements,
     CatalogueStatements,
     GuardStatements,
     PromotionStatements,

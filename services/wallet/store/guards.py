@@ -36,20 +36,23 @@ WHERE w.merchant_id = :merchant_id FOR UPDATE OF w
 # What was held today counts, whenever the limits were set.
 SET_LIMITS = text("""
 INSERT INTO spend_limits AS l
-    (merchant_id, daily_credits_max, calling_codes, low_balance_credits, time_zone, day, used)
-SELECT :merchant_id, :daily_credits_max, CAST(:calling_codes AS text[]), :low_balance_credits, :time_zone, today.day, (
+    (merchant_id, daily_credits_max, calling_codes, low_balance_credits, top_up_credits, top_up_monthly_cents_max,
+     time_zone, day, used)
+SELECT :merchant_id, :daily_credits_max, CAST(:calling_codes AS text[]), :low_balance_credits, :top_up_credits,
+       :top_up_monthly_cents_max, :time_zone, today.day, (
     SELECT coalesce(sum(h.amount - h.released), 0) FROM holds h
     WHERE h.merchant_id = :merchant_id AND CAST(h.create_time AT TIME ZONE :time_zone AS date) = today.day
 )
 FROM (SELECT CAST(CAST(:now AS timestamptz) AT TIME ZONE :time_zone AS date) AS day) AS today
 ON CONFLICT (merchant_id) DO UPDATE
 SET daily_credits_max = excluded.daily_credits_max, calling_codes = excluded.calling_codes,
-    low_balance_credits = excluded.low_balance_credits, time_zone = excluded.time_zone,
+    low_balance_credits = excluded.low_balance_credits, top_up_credits = excluded.top_up_credits,
+    top_up_monthly_cents_max = excluded.top_up_monthly_cents_max, time_zone = excluded.time_zone,
     day = excluded.day, used = excluded.used
 """)
 
 LIMITS = text("""
-SELECT l.daily_credits_max, l.calling_codes, l.low_balance_credits,
+SELECT l.daily_credits_max, l.calling_codes, l.low_balance_credits, l.top_up_credits, l.top_up_monthly_cents_max,
        CASE WHEN l.day = CAST(CAST(:now AS timestamptz) AT TIME ZONE l.time_zone AS date)
             THEN l.used ELSE 0 END AS credits_used_today
 FROM spend_limits l WHERE l.merchant_id = :merchant_id

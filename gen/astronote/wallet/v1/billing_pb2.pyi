@@ -260,6 +260,7 @@ class Purchase(_message.Message):
     CREDITED_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     PAY_TIME_FIELD_NUMBER: _builtins.int
+    AUTOMATIC_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     kind: Global___Purchase.Kind.ValueType
     item: _builtins.str
@@ -279,6 +280,8 @@ class Purchase(_message.Message):
     """Of the total, disputed with the bank: in question, or lost."""
     credited: _builtins.int
     """What of its credits is in the wallet, or was spent."""
+    automatic: _builtins.bool
+    """Bought by itself, since the balance was low."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -299,10 +302,11 @@ class Purchase(_message.Message):
         credited: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         pay_time: _timestamp_pb2.Timestamp | None = ...,
+        automatic: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "pay_time", b"pay_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "credited", b"credited", "credits", b"credits", "currency", b"currency", "disputed_cents", b"disputed_cents", "id", b"id", "item", b"item", "kind", b"kind", "pay_time", b"pay_time", "refunded_cents", b"refunded_cents", "state", b"state", "total_cents", b"total_cents", "vat_cents", b"vat_cents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["automatic", b"automatic", "create_time", b"create_time", "credited", b"credited", "credits", b"credits", "currency", b"currency", "disputed_cents", b"disputed_cents", "id", b"id", "item", b"item", "kind", b"kind", "pay_time", b"pay_time", "refunded_cents", b"refunded_cents", "state", b"state", "total_cents", b"total_cents", "vat_cents", b"vat_cents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,7 +29,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astronote/wallet/v1/guards.proto\x12\x13\x61stronote.wallet.v1\x1a\"astronote/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n\x0bSpendLimits\x12\x19\n\x11\x64\x61ily_credits_max\x18\x01 \x01(\x05\x12\x15\n\rcalling_codes\x18\x02 \x03(\t\x12\x1b\n\x13low_balance_credits\x18\x03 \x01(\x05\x12 \n\x12\x63redits_used_today\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\"{\n\x0bSpendPolicy\x12\x0e\n\x06\x62raked\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x15\n\rcalling_codes\x18\x03 \x03(\t\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x17\n\x15GetSpendLimitsRequest\"\x89\x01\n\x18UpdateSpendLimitsRequest\x12<\n\x0cspend_limits\x18\x01 \x01(\x0b\x32 .astronote.wallet.v1.SpendLimitsB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\x17\n\x15GetSpendPolicyRequest\"\x89\x01\n\x18UpdateSpendPolicyRequest\x12<\n\x0cspend_policy\x18\x01 \x01(\x0b\x32 .astronote.wallet.v1.SpendPolicyB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask2\xe1\x04\n\x0fSpendingService\x12\x83\x01\n\x0eGetSpendLimits\x12*.astronote.wallet.v1.GetSpendLimitsRequest\x1a .astronote.wallet.v1.SpendLimits\"#\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/billing/limits\x12\x94\x01\n\x11UpdateSpendLimits\x12-.astronote.wallet.v1.UpdateSpendLimitsRequest\x1a .astronote.wallet.v1.SpendLimits\".\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\"2\x12/v1/billing/limits:\x0cspend_limits\x12\x8e\x01\n\x0eGetSpendPolicy\x12*.astronote.wallet.v1.GetSpendPolicyRequest\x1a .astronote.wallet.v1.SpendPolicy\".\x90\x02\x01\x8a\xb5\x18\x02\x08\x04\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/admin/billing/spendPolicy\x12\x9f\x01\n\x11UpdateSpendPolicy\x12-.astronote.wallet.v1.UpdateSpendPolicyRequest\x1a .astronote.wallet.v1.SpendPolicy\"9\x8a\xb5\x18\x02\x08\x04\x82\xd3\xe4\x93\x02-2\x1d/v1/admin/billing/spendPolicy:\x0cspend_policyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astronote/wallet/v1/guards.proto\x12\x13\x61stronote.wallet.v1\x1a\"astronote/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x01\n\x0bSpendLimits\x12\x19\n\x11\x64\x61ily_credits_max\x18\x01 \x01(\x05\x12\x15\n\rcalling_codes\x18\x02 \x03(\t\x12\x1b\n\x13low_balance_credits\x18\x03 \x01(\x05\x12\x16\n\x0etop_up_credits\x18\x05 \x01(\x05\x12 \n\x18top_up_monthly_cents_max\x18\x06 \x01(\x05\x12 \n\x12\x63redits_used_today\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\"{\n\x0bSpendPolicy\x12\x0e\n\x06\x62raked\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x15\n\rcalling_codes\x18\x03 \x03(\t\x12\x35\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x17\n\x15GetSpendLimitsRequest\"\x89\x01\n\x18UpdateSpendLimitsRequest\x12<\n\x0cspend_limits\x18\x01 \x01(\x0b\x32 .astronote.wallet.v1.SpendLimitsB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\x17\n\x15GetSpendPolicyRequest\"\x89\x01\n\x18UpdateSpendPolicyRequest\x12<\n\x0cspend_policy\x18\x01 \x01(\x0b\x32 .astronote.wallet.v1.SpendPolicyB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask2\xe1\x04\n\x0fSpendingService\x12\x83\x01\n\x0eGetSpendLimits\x12*.astronote.wallet.v1.GetSpendLimitsRequest\x1a .astronote.wallet.v1.SpendLimits\"#\x90\x02\x01\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/billing/limits\x12\x94\x01\n\x11UpdateSpendLimits\x12-.astronote.wallet.v1.UpdateSpendLimitsRequest\x1a .astronote.wallet.v1.SpendLimits\".\x8a\xb5\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\"2\x12/v1/billing/limits:\x0cspend_limits\x12\x8e\x01\n\x0eGetSpendPolicy\x12*.astronote.wallet.v1.GetSpendPolicyRequest\x1a .astronote.wallet.v1.SpendPolicy\".\x90\x02\x01\x8a\xb5\x18\x02\x08\x04\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/admin/billing/spendPolicy\x12\x9f\x01\n\x11UpdateSpendPolicy\x12-.astronote.wallet.v1.UpdateSpendPolicyRequest\x1a .astronote.wallet.v1.SpendPolicy\"9\x8a\xb5\x18\x02\x08\x04\x82\xd3\xe4\x93\x02-2\x1d/v1/admin/billing/spendPolicy:\x0cspend_policyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,18 +52,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SPENDINGSERVICE'].methods_by_name['GetSpendPolicy']._serialized_options = b'\220\002\001\212\265\030\002\010\004\202\323\344\223\002\037\022\035/v1/admin/billing/spendPolicy'
   _globals['_SPENDINGSERVICE'].methods_by_name['UpdateSpendPolicy']._loaded_options = None
   _globals['_SPENDINGSERVICE'].methods_by_name['UpdateSpendPolicy']._serialized_options = b'\212\265\030\002\010\004\202\323\344\223\002-2\035/v1/admin/billing/spendPolicy:\014spend_policy'
-  _globals['_SPENDLIMITS']._serialized_start=223
-  _globals['_SPENDLIMITS']._serialized_end=349
-  _globals['_SPENDPOLICY']._serialized_start=351
-  _globals['_SPENDPOLICY']._serialized_end=474
-  _globals['_GETSPENDLIMITSREQUEST']._serialized_start=476
-  _globals['_GETSPENDLIMITSREQUEST']._serialized_end=499
-  _globals['_UPDATESPENDLIMITSREQUEST']._serialized_start=502
-  _globals['_UPDATESPENDLIMITSREQUEST']._serialized_end=639
-  _globals['_GETSPENDPOLICYREQUEST']._serialized_start=641
-  _globals['_GETSPENDPOLICYREQUEST']._serialized_end=664
-  _globals['_UPDATESPENDPOLICYREQUEST']._serialized_start=667
-  _globals['_UPDATESPENDPOLICYREQUEST']._serialized_end=804
-  _globals['_SPENDINGSERVICE']._serialized_start=807
-  _globals['_SPENDINGSERVICE']._serialized_end=1416
+  _globals['_SPENDLIMITS']._serialized_start=224
+  _globals['_SPENDLIMITS']._serialized_end=408
+  _globals['_SPENDPOLICY']._serialized_start=410
+  _globals['_SPENDPOLICY']._serialized_end=533
+  _globals['_GETSPENDLIMITSREQUEST']._serialized_start=535
+  _globals['_GETSPENDLIMITSREQUEST']._serialized_end=558
+  _globals['_UPDATESPENDLIMITSREQUEST']._serialized_start=561
+  _globals['_UPDATESPENDLIMITSREQUEST']._serialized_end=698
+  _globals['_GETSPENDPOLICYREQUEST']._serialized_start=700
+  _globals['_GETSPENDPOLICYREQUEST']._serialized_end=723
+  _globals['_UPDATESPENDPOLICYREQUEST']._serialized_start=726
+  _globals['_UPDATESPENDPOLICYREQUEST']._serialized_end=863
+  _globals['_SPENDINGSERVICE']._serialized_start=866
+  _globals['_SPENDINGSERVICE']._serialized_end=1475
 # @@protoc_insertion_point(module_scope)

@@ -31,11 +31,19 @@ class SpendLimits(_message.Message):
     DAILY_CREDITS_MAX_FIELD_NUMBER: _builtins.int
     CALLING_CODES_FIELD_NUMBER: _builtins.int
     LOW_BALANCE_CREDITS_FIELD_NUMBER: _builtins.int
+    TOP_UP_CREDITS_FIELD_NUMBER: _builtins.int
+    TOP_UP_MONTHLY_CENTS_MAX_FIELD_NUMBER: _builtins.int
     CREDITS_USED_TODAY_FIELD_NUMBER: _builtins.int
     daily_credits_max: _builtins.int
     """Credits that may be held a day, less what was given back of them; 0: as many as there are."""
     low_balance_credits: _builtins.int
     """When fewer credits than this are available, that is said once; 0: never."""
+    top_up_credits: _builtins.int
+    """So many credits are bought when fewer are available than `low_balance_credits`, with the card that pays the
+    merchant's plan, at most every ten minutes; 0, the default: none are.
+    """
+    top_up_monthly_cents_max: _builtins.int
+    """What may be paid for them in a calendar month (UTC), in cents of EUR with VAT: what would come to more is not bought."""
     credits_used_today: _builtins.int
     """Of the day's."""
     @_builtins.property
@@ -48,11 +56,13 @@ class SpendLimits(_message.Message):
         daily_credits_max: _builtins.int = ...,
         calling_codes: _abc.Iterable[_builtins.str] | None = ...,
         low_balance_credits: _builtins.int = ...,
+        top_up_credits: _builtins.int = ...,
+        top_up_monthly_cents_max: _builtins.int = ...,
         credits_used_today: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calling_codes", b"calling_codes", "credits_used_today", b"credits_used_today", "daily_credits_max", b"daily_credits_max", "low_balance_credits", b"low_balance_credits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calling_codes", b"calling_codes", "credits_used_today", b"credits_used_today", "daily_credits_max", b"daily_credits_max", "low_balance_credits", b"low_balance_credits", "top_up_credits", b"top_up_credits", "top_up_monthly_cents_max", b"top_up_monthly_cents_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
