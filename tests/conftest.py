@@ -5,6 +5,7 @@ Isolation is a fresh merchant per test. `tests/e2e` starts the same services as 
 
 import asyncio
 import importlib
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -26,15 +27,17 @@ from kit.identity import Identity
 SERVICES = ("accounts", "contacts", "campaigns", "wallet", "sender")
 KEYS = {name: KeyPair.generate() for name in (*SERVICES, "gateway", "ops")}
 PUBLIC_KEYS = {name: pair.public for name, pair in KEYS.items()}
+STRIPE_TEST_KEY = os.environ.get("STRIPE_TEST_KEY", "")
+assert not STRIPE_TEST_KEY or "_test_" in STRIPE_TEST_KEY, "tests pay with nobody's money"
 # What the services need beyond the mesh's own settings; a test may override a part of it.
 SETTINGS: dict[str, dict[str, Any]] = {
     "accounts": {"signing_key_encryption_key": "A" * 43},
     "contacts": {"suppression_key": "A" * 43, "public_base_url": "http://shop.test"},
     "campaigns": {"link_key": "A" * 43, "public_base_url": "http://shop.test"},
-    # Where the tests of billing start a stand-in; nobody answers there for the others.
+    # Where the tests of billing start a stand-in; nobody answers there for the others. With a key it is Stripe itself.
     "wallet": {
-        "stripe_api_base": f"http://127.0.0.1:{ports.free()}",
-        "stripe_secret_key": "sk_test_key",
+        "stripe_api_base": "https://api.stripe.com" if STRIPE_TEST_KEY else f"http://127.0.0.1:{ports.free()}",
+        "stripe_secret_key": STRIPE_TEST_KEY or "sk_test_key",
         "stripe_webhook_secret": "whsec_secret",
     },
     "sender": {

@@ -17,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from astronote.options.v1.options_pb2 import Access, access
 from deploy.local.mitto import MittoStandIn
+from deploy.local.stripe import StripeStandIn
 from tests.conftest import SERVICES, SETTINGS, TestMesh
 from tests.test_architecture import METHODS, name
 from tests.victim import CANARY, PHONE, Victim, populate
@@ -33,7 +34,8 @@ async def victim(mesh: TestMesh) -> AsyncIterator[Victim]:
     key = SETTINGS["sender"]["mitto_api_key"]
     async with (
         MittoStandIn(api_key=key, callback_url="http://127.0.0.1:9", callback_secret="s") as mitto,
-        mesh.with_settings("wallet", welcome_credits=1000, welcome_plan="starter"),
+        StripeStandIn(secret_key=SETTINGS["wallet"]["stripe_secret_key"]) as stripe,
+        mesh.with_settings("wallet", welcome_credits=1000, welcome_plan="starter", stripe_api_base=stripe.url),
         mesh.with_settings("sender", mitto_api_base=mitto.url),
     ):
         yield await populate(mesh)

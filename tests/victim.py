@@ -28,6 +28,8 @@ from astronote.sender.v1 import sender_pb2 as sender
 from astronote.sender.v1.inbound_pb2 import InboundText
 from astronote.sender.v1.inbound_pb2_grpc import InboundServiceStub
 from astronote.sender.v1.sender_pb2_grpc import MessagesServiceStub
+from astronote.wallet.v1 import billing_pb2 as billing
+from astronote.wallet.v1.billing_pb2_grpc import BillingServiceStub
 from kit.channel import Peer
 from tests.conftest import SETTINGS, TestMesh
 
@@ -47,7 +49,7 @@ class Victim:
 
 async def populate(mesh: TestMesh) -> Victim:
     merchant_id = await registered(mesh)
-    ids = [*await book(mesh, merchant_id), *await sent(mesh, merchant_id), merchant_id]
+    ids = [*await book(mesh, merchant_id), *await sent(mesh, merchant_id), await begun(mesh, merchant_id), merchant_id]
     message = await sent_message(mesh, merchant_id)
     code = message.text.split("/o/")[1].split()[0]
     shop = await mesh.service("campaigns")
@@ -56,6 +58,15 @@ async def populate(mesh: TestMesh) -> Victim:
     )
     answer = await answered_text(mesh, merchant_id)
     return Victim(merchant_id, ids, [message.id, message.id >> 17, answer.id], [code, offer.till_code])
+
+
+async def begun(mesh: TestMesh, merchant_id: str) -> str:
+    """A purchase."""
+    peer = await mesh.service("wallet")
+    request = billing.CheckoutRequest(credits=1000, currency="EUR")
+    request.success_url = request.cancel_url = f"https://shop.test/{CANARY}"
+    page = await BillingServiceStub(peer.channel).Checkout(request, **as_merchant(peer, merchant_id))
+    return str(page.purchase_id)
 
 
 def as_merchant(peer: Peer, merchant_id: str) -> dict[str, Any]:

@@ -86,7 +86,12 @@ def terms(offer: Offer) -> dict[str, str]:
     """What a subscription says about itself, and each invoice repeats: what was agreed, whatever the catalogue says by
     then.
     """
-    return {"plan": offer.item, "credits": str(offer.charge.credits)}
+    charge = offer.charge
+    return {
+        "plan": offer.item,
+        "credits": str(charge.credits),
+        "vat_of_total": f"{charge.vat_cents}/{charge.total_cents}",
+    }
 
 
 def check_url(field: str, url: str) -> None:

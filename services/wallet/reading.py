@@ -56,10 +56,11 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """What a cycle of a plan brings."""
+    """What a cycle of a plan brings, and the tax in its total."""
 
     plan: str
     credits: int
+    vat_cents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def of_invoice(invoice: Object, refunds: Sequence[Object], disputes: Sequence[Ob
         refunded_cents=_refunded(refunds),
         disputed_cents=_disputed(disputes),
         pay_time=_time(invoice["status_transitions"]["paid_at"]),
-        cycle=Cycle(str(metadata.get("plan", "")), credits),
+        cycle=Cycle(str(metadata.get("plan", "")), credits, _vat(metadata.get("vat_of_total"), invoice["total"])),
     )
 
 
@@ -222,6 +223,12 @@ def _disputed(disputes: Sequence[Object]) -> int:
 
 def _count(text: object) -> int:
     return int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() else 0
+
+
+def _vat(of_total: object, total_cents: int) -> int:
+    """The same part of this total as of the plan's."""
+    vat, _, total = str(of_total).partition("/")
+    return round(total_cents * _count(vat) / _count(total)) if _count(total) else 0
 
 
 def _time(seconds: int | None) -> datetime | None:

@@ -5,7 +5,6 @@ a clock to be advanced; tests of these are skipped in test mode, where a person 
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -22,10 +21,10 @@ from astronote.accounts.v1 import accounts_pb2 as accounts
 from astronote.accounts.v1.accounts_pb2_grpc import AuthServiceStub
 from astronote.wallet.v1 import billing_pb2 as pb
 from astronote.wallet.v1.billing_pb2_grpc import BillingServiceStub, StripeEventsServiceStub
-from tests.conftest import SETTINGS, TestMesh
+from tests.conftest import SETTINGS, STRIPE_TEST_KEY, TestMesh
 from tests.wallet.client import Client, new_id
 
-IS_LIVE = "STRIPE_TEST_KEY" in os.environ
+IS_LIVE = bool(STRIPE_TEST_KEY)
 URLS = {"success_url": "https://shop.test/paid", "cancel_url": "https://shop.test/not"}
 
 

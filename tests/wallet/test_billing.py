@@ -79,6 +79,7 @@ async def test_packages_are_for_merchants_with_a_plan(buyer: Buyer):
     assert await reason(buyer.checkout(**package | {"package_id": "nothing"})) == "PACKAGE_NOT_FOUND"
     await buyer.begin_plan("starter")
     assert await reason(buyer.checkout(**package | {"currency": "USD"})) == "CURRENCY_UNKNOWN"
+    assert await reason(buyer.checkout(**package | {"credits": 5})) == "CREDITS_INVALID"
     page = await buyer.checkout(**package)
     await buyer.till.press(page.url)
     await buyer.hear()

@@ -16,7 +16,7 @@ from tests.wallet.client import new_id
 arrivals = st.lists(st.integers(0, 30), max_size=5)
 
 
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=3, deadline=None, derandomize=True)
 @given(st.lists(arrivals, min_size=9, max_size=9), st.booleans(), st.booleans())
 async def test_any_order_repeats_and_losses_end_in_the_same_wallet(
     mesh: TestMesh, till: Till, heard: list[list[int]], is_won: bool, is_refund_taken: bool

@@ -10,7 +10,7 @@ from astronote.wallet.v1.wallet_pb2 import Subscription
 from services.wallet.store import WalletStore
 from tests.conftest import TestMesh
 from tests.wallet.buyer import Buyer
-from tests.wallet.client import reason
+from tests.wallet.client import new_id, reason
 
 MONTH_DAYS, YEAR_DAYS = 31, 366
 
@@ -69,6 +69,8 @@ async def test_an_upgrade_is_paid_in_proportion_and_brings_what_the_cycle_has_mo
     await advance(buyer, YEAR_DAYS)
     assert await buyer.shown() == (1000, 0)
     assert (await cycles(buyer))[0] == (24000, 500)
+    taxes = [each.vat_cents for each in (await buyer.bill("ListPurchases")).purchases]
+    assert taxes == [4645, 3871, 774]
 
 
 async def test_upgrades_at_once_are_one(buyer: Buyer):
@@ -153,7 +155,11 @@ async def test_a_refunded_cycle_takes_its_credits_back(buyer: Buyer):
 
 
 async def test_a_merchant_has_one_plan(buyer: Buyer):
-    first = await buyer.subscribe("starter")
+    request_id = new_id()
+    first = await buyer.subscribe("starter", request_id=request_id)
+    # Asked again, the same page is still open.
+    assert await buyer.subscribe("starter", request_id=request_id) == first
+    assert (await buyer.till.session(first.url)).status == "open"
     second = await buyer.subscribe("pro")
     # The page that was left open is closed by the next one, so that not both are paid.
     assert not await buyer.till.press(first.url)

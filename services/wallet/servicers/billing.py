@@ -17,6 +17,7 @@ from services.wallet.bookkeeping import Bookkeeper
 from services.wallet.checkout import Offer
 from services.wallet.entitlement import Terms
 from services.wallet.errors import (
+    CreditsInvalid,
     CurrencyUnknown,
     CustomerNotFound,
     PlanNotFound,
@@ -52,6 +53,8 @@ class Billing(rpc.BillingServiceServicer):
                 price = await store.top_up_price(request.currency)
                 return checkout.of_credits(catalogue.of_top_up(price, request.credits, vat))
             package = await store.package(request.package_id)
+            if request.credits:
+                raise CreditsInvalid(field="credits", package_id=package.id)
             if request.currency not in ("", package.currency):
                 raise CurrencyUnknown(field="currency", currency=request.currency)
             if not self.terms.is_entitled(await store.subscription(), datetime.now(UTC)):
@@ -67,7 +70,10 @@ class Billing(rpc.BillingServiceServicer):
                 raise SubscriptionExists
             return offer
 
-        await self._close_sessions()
+        async with WalletStore.open(self.database, caller.merchant_id()) as store:
+            is_again = await store.recalled(request, pb.CheckoutPage) is not None
+        if not is_again:
+            await self._close_sessions()
         return await self._begun(request, offered)
 
     async def ChangeSubscription(self, request: pb.ChangeSubscriptionRequest, context: Context) -> Subscription:

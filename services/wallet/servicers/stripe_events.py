@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from astronote.wallet.v1 import billing_pb2 as pb
 from astronote.wallet.v1 import billing_pb2_grpc as rpc
-from kit import crash, pages
+from kit import pages
 from kit.interceptors import Context
 from kit.store import Database
 from services.wallet import signature
@@ -34,7 +34,6 @@ class StripeEvents(rpc.StripeEventsServiceServicer):
         header = str(dict(context.invocation_metadata() or ()).get(SIGNATURE_HEADER, ""))
         signature.check(header, body, self._secrets, now.timestamp())
         id, type = _named(body)
-        crash.point("stripe.received")
         async with WalletStore.open_pipeline(self._database) as store:
             await store.keep_event(id, type, body, now)
         self._received.set()

@@ -61,7 +61,7 @@ class PurchaseStatements(Store):
             "credits": cycle.credits,
             "currency": payment.currency,
             "total_cents": payment.total_cents,
-            "vat_cents": 0,
+            "vat_cents": cycle.vat_cents,
             "state": Purchase.OPEN,
             "create_time": now,
         }

@@ -82,8 +82,9 @@ class BillingServiceServicer:
     def Checkout(self, request, context):
         """Begins a purchase of credits, and answers with the page on which it is paid.
 
-        Refuses `PACKAGE_NOT_FOUND`, `CREDITS_INVALID`, `CURRENCY_UNKNOWN`, `URL_INVALID`, `SUBSCRIPTION_REQUIRED` for a
-        package without an active plan, `IDEMPOTENCY_KEY_REUSED`, and `STRIPE_AWAY`; then the same `request_id` goes on.
+        Refuses `PACKAGE_NOT_FOUND`, `CREDITS_INVALID`, `CURRENCY_UNKNOWN`, `TOTAL_TOO_SMALL`, `URL_INVALID`,
+        `SUBSCRIPTION_REQUIRED` for a package without a plan, `IDEMPOTENCY_KEY_REUSED`, and `STRIPE_AWAY`; then the same
+        `request_id` goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,14 +104,16 @@ class BillingServiceServicer:
         """Changes the plan: to one with more credits at once, its price in proportion; to one with fewer when the paid cycle
         ends. To the plan as it is: takes back a change or a cancel that was to come. Again is harmless.
 
-        Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_NOT_FOUND`, `PAYMENT_FAILED`, `STRIPE_AWAY`.
+        Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTION_CHANGING`, `PAYMENT_FAILED`, `STRIPE_AWAY`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelSubscription(self, request, context):
-        """Lets the plan end with the cycle that is paid. Again is harmless. Refuses `SUBSCRIPTION_NOT_FOUND`, `STRIPE_AWAY`.
+        """Lets the plan end with the cycle that is paid. Again is harmless.
+
+        Refuses `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTION_CHANGING`, `STRIPE_AWAY`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,8 +41,9 @@ class BillingServiceStub:
     Checkout: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CheckoutRequest, _billing_pb2.CheckoutPage]
     """Begins a purchase of credits, and answers with the page on which it is paid.
 
-    Refuses `PACKAGE_NOT_FOUND`, `CREDITS_INVALID`, `CURRENCY_UNKNOWN`, `URL_INVALID`, `SUBSCRIPTION_REQUIRED` for a
-    package without an active plan, `IDEMPOTENCY_KEY_REUSED`, and `STRIPE_AWAY`; then the same `request_id` goes on.
+    Refuses `PACKAGE_NOT_FOUND`, `CREDITS_INVALID`, `CURRENCY_UNKNOWN`, `TOTAL_TOO_SMALL`, `URL_INVALID`,
+    `SUBSCRIPTION_REQUIRED` for a package without a plan, `IDEMPOTENCY_KEY_REUSED`, and `STRIPE_AWAY`; then the same
+    `request_id` goes on.
     """
     CheckoutSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CheckoutSubscriptionRequest, _billing_pb2.CheckoutPage]
     """Begins a subscription, and answers with the page on which its first cycle is paid. A page for another subscription
@@ -54,10 +55,13 @@ class BillingServiceStub:
     """Changes the plan: to one with more credits at once, its price in proportion; to one with fewer when the paid cycle
     ends. To the plan as it is: takes back a change or a cancel that was to come. Again is harmless.
 
-    Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_NOT_FOUND`, `PAYMENT_FAILED`, `STRIPE_AWAY`.
+    Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTION_CHANGING`, `PAYMENT_FAILED`, `STRIPE_AWAY`.
     """
     CancelSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CancelSubscriptionRequest, _wallet_pb2.Subscription]
-    """Lets the plan end with the cycle that is paid. Again is harmless. Refuses `SUBSCRIPTION_NOT_FOUND`, `STRIPE_AWAY`."""
+    """Lets the plan end with the cycle that is paid. Again is harmless.
+
+    Refuses `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTION_CHANGING`, `STRIPE_AWAY`.
+    """
     OpenPortal: _grpc.UnaryUnaryMultiCallable[_billing_pb2.OpenPortalRequest, _billing_pb2.Portal]
     """Answers with Stripe's page on which a merchant changes cards and sees invoices; it is good for a few minutes.
     Refuses `URL_INVALID`, `CUSTOMER_NOT_FOUND` for a merchant who never began a purchase, `STRIPE_AWAY`.
@@ -77,8 +81,9 @@ class BillingServiceAsyncStub(BillingServiceStub):
     Checkout: _aio.UnaryUnaryMultiCallable[_billing_pb2.CheckoutRequest, _billing_pb2.CheckoutPage]  # type: ignore[assignment]
     """Begins a purchase of credits, and answers with the page on which it is paid.
 
-    Refuses `PACKAGE_NOT_FOUND`, `CREDITS_INVALID`, `CURRENCY_UNKNOWN`, `URL_INVALID`, `SUBSCRIPTION_REQUIRED` for a
-    package without an active plan, `IDEMPOTENCY_KEY_REUSED`, and `STRIPE_AWAY`; then the same `request_id` goes on.
+    Refuses `PACKAGE_NOT_FOUND`, `CREDITS_INVALID`, `CURRENCY_UNKNOWN`, `TOTAL_TOO_SMALL`, `URL_INVALID`,
+    `SUBSCRIPTION_REQUIRED` for a package without a plan, `IDEMPOTENCY_KEY_REUSED`, and `STRIPE_AWAY`; then the same
+    `request_id` goes on.
     """
     CheckoutSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.CheckoutSubscriptionRequest, _billing_pb2.CheckoutPage]  # type: ignore[assignment]
     """Begins a subscription, and answers with the page on which its first cycle is paid. A page for another subscription
@@ -90,10 +95,13 @@ class BillingServiceAsyncStub(BillingServiceStub):
     """Changes the plan: to one with more credits at once, its price in proportion; to one with fewer when the paid cycle
     ends. To the plan as it is: takes back a change or a cancel that was to come. Again is harmless.
 
-    Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_NOT_FOUND`, `PAYMENT_FAILED`, `STRIPE_AWAY`.
+    Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTION_CHANGING`, `PAYMENT_FAILED`, `STRIPE_AWAY`.
     """
     CancelSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.CancelSubscriptionRequest, _wallet_pb2.Subscription]  # type: ignore[assignment]
-    """Lets the plan end with the cycle that is paid. Again is harmless. Refuses `SUBSCRIPTION_NOT_FOUND`, `STRIPE_AWAY`."""
+    """Lets the plan end with the cycle that is paid. Again is harmless.
+
+    Refuses `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTION_CHANGING`, `STRIPE_AWAY`.
+    """
     OpenPortal: _aio.UnaryUnaryMultiCallable[_billing_pb2.OpenPortalRequest, _billing_pb2.Portal]  # type: ignore[assignment]
     """Answers with Stripe's page on which a merchant changes cards and sees invoices; it is good for a few minutes.
     Refuses `URL_INVALID`, `CUSTOMER_NOT_FOUND` for a merchant who never began a purchase, `STRIPE_AWAY`.
@@ -116,8 +124,9 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_pb2.CheckoutPage, _abc.Awaitable[_billing_pb2.CheckoutPage]]:
         """Begins a purchase of credits, and answers with the page on which it is paid.
 
-        Refuses `PACKAGE_NOT_FOUND`, `CREDITS_INVALID`, `CURRENCY_UNKNOWN`, `URL_INVALID`, `SUBSCRIPTION_REQUIRED` for a
-        package without an active plan, `IDEMPOTENCY_KEY_REUSED`, and `STRIPE_AWAY`; then the same `request_id` goes on.
+        Refuses `PACKAGE_NOT_FOUND`, `CREDITS_INVALID`, `CURRENCY_UNKNOWN`, `TOTAL_TOO_SMALL`, `URL_INVALID`,
+        `SUBSCRIPTION_REQUIRED` for a package without a plan, `IDEMPOTENCY_KEY_REUSED`, and `STRIPE_AWAY`; then the same
+        `request_id` goes on.
         """
 
     @_abc_1.abstractmethod
@@ -141,7 +150,7 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the plan: to one with more credits at once, its price in proportion; to one with fewer when the paid cycle
         ends. To the plan as it is: takes back a change or a cancel that was to come. Again is harmless.
 
-        Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_NOT_FOUND`, `PAYMENT_FAILED`, `STRIPE_AWAY`.
+        Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTION_CHANGING`, `PAYMENT_FAILED`, `STRIPE_AWAY`.
         """
 
     @_abc_1.abstractmethod
@@ -150,7 +159,10 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _billing_pb2.CancelSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.Subscription, _abc.Awaitable[_wallet_pb2.Subscription]]:
-        """Lets the plan end with the cycle that is paid. Again is harmless. Refuses `SUBSCRIPTION_NOT_FOUND`, `STRIPE_AWAY`."""
+        """Lets the plan end with the cycle that is paid. Again is harmless.
+
+        Refuses `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTION_CHANGING`, `STRIPE_AWAY`.
+        """
 
     @_abc_1.abstractmethod
     def OpenPortal(
