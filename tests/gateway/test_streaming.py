@@ -134,14 +134,14 @@ async def test_half_a_file_never_passes_for_a_whole_one(http: httpx.AsyncClient,
 async def test_a_file_up(http: httpx.AsyncClient, record: Record) -> None:
     content = b"phone\n" + b"x" * 1_000_000
     answer = await http.post(
-        f"{IMPORT}?onDuplicate=UPDATE&consentSource=%CF%84%CE%B1%CE%BC%CE%B5%CE%AF%CE%BF",
+        f"{IMPORT}?onDuplicate=UPDATE&validateOnly=true&consentSource=%CF%84%CE%B1%CE%BC%CE%B5%CE%AF%CE%BF",
         content=content,
         headers={"content-type": "text/csv"},
     )
     assert answer.status_code == 200, answer.text
     assert answer.json()["received"] == len(content)
     (first,) = record.requests
-    assert (first.on_duplicate, first.consent_source) == (2, "ταμείο")
+    assert (first.on_duplicate, first.validate_only, first.consent_source) == (2, True, "ταμείο")
     assert first.body.content_type == "text/csv"
     assert record.pieces == [262144, 262144, 262144, len(content) - 3 * 262144, 0]
 
