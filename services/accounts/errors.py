@@ -40,6 +40,10 @@ class CountryInvalid(InvalidArgument):
     """A country has an ISO 3166-1 code of two letters, such as GR."""
 
 
+class FrequencyCapInvalid(InvalidArgument):
+    """A frequency cap is 1 to 100 texts in 1 to 90 days, or neither."""
+
+
 class QuietHoursInvalid(InvalidArgument):
     """Quiet hours are two different times of day, each as HH:MM, or neither."""
 

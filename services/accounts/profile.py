@@ -9,11 +9,12 @@ from zoneinfo import available_timezones
 from phonenumbers import SUPPORTED_REGIONS
 from phonenumbers.tzdata import TIMEZONE_DATA
 
-from astronote.accounts.v1.accounts_pb2 import Merchant, QuietHours
+from astronote.accounts.v1.accounts_pb2 import FrequencyCap, Merchant, QuietHours
 from kit.errors import DomainError
 from services.accounts.errors import (
     CompanyInvalid,
     CountryInvalid,
+    FrequencyCapInvalid,
     PublicBaseUrlInvalid,
     QuietHoursInvalid,
     SenderNameInvalid,
@@ -56,6 +57,11 @@ def _quiet_hours(merchant: Merchant) -> None:
         merchant.ClearField("quiet_hours")
 
 
+def _frequency_cap(merchant: Merchant) -> None:
+    if merchant.frequency_cap == FrequencyCap():
+        merchant.ClearField("frequency_cap")
+
+
 def _as_it_is(_: Merchant) -> None: ...
 
 
@@ -69,6 +75,11 @@ def _has_quiet_hours(merchant: Merchant) -> bool:
     if not merchant.HasField("quiet_hours"):
         return True
     return bool(_TIME.fullmatch(hours.start) and _TIME.fullmatch(hours.end)) and hours.start != hours.end
+
+
+def _has_frequency_cap(merchant: Merchant) -> bool:
+    cap = merchant.frequency_cap
+    return not merchant.HasField("frequency_cap") or (1 <= cap.texts_max <= 100 and 1 <= cap.days <= 90)
 
 
 def _has_public_base_url(merchant: Merchant) -> bool:
@@ -93,6 +104,7 @@ CHECKS: dict[str, tuple[Callable[[Merchant], None], Callable[[Merchant], bool], 
     ),
     "time_zone": (_as_it_is, lambda merchant: merchant.time_zone in time_zones(), TimeZoneInvalid),
     "country": (_country, lambda merchant: merchant.country in SUPPORTED_REGIONS, CountryInvalid),
+    "frequency_cap": (_frequency_cap, _has_frequency_cap, FrequencyCapInvalid),
     "quiet_hours": (_quiet_hours, _has_quiet_hours, QuietHoursInvalid),
     "public_base_url": (_as_it_is, _has_public_base_url, PublicBaseUrlInvalid),
 }

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from astronote.accounts.v1.accounts_pb2 import ApiKey, QuietHours
+from astronote.accounts.v1.accounts_pb2 import ApiKey, FrequencyCap, QuietHours
 from kit.rows import EnumName, MessageJson
 from kit.store import kit_tables
 
@@ -35,6 +35,7 @@ merchants = Table(
     Column("time_zone", Text, nullable=False),
     Column("country", Text, nullable=False),
     Column("quiet_hours", MessageJson(QuietHours)),
+    Column("frequency_cap", MessageJson(FrequencyCap)),
     Column("public_base_url", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     PrimaryKeyConstraint("id", name="merchants_pkey"),

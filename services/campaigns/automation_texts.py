@@ -91,7 +91,7 @@ class AutomationTexts:
         values |= {name: getattr(automation, name) for name in ("name", "text", "offer_link", "track_links")}
         values |= {"audience": automations.audience(automation.conditions), "offer": automation.offer}
         sender_name = automation.sender_name or merchant.sender_name
-        values |= starting.frozen(merchant, sender_name, base_url, quiet_hours=Campaign.MERCHANT)
+        values |= starting.frozen(merchant, sender_name, base_url) | starting.house_rules(merchant)
         async with CampaignStore.open_pipeline(self._database) as store:
             begun = await store.begin_small(values)
             due = waves.of(begun, members, timedelta())

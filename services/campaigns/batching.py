@@ -45,4 +45,6 @@ def frozen(row: AnyRow, batch_id: int, text: Text, members: Sequence[AudienceMem
         recipients=recipients,
         expedited=row.kind != Campaign.CAMPAIGN and len(recipients) <= EXPEDITED_MAX,
         allow_strangers=row.kind == Campaign.TEST,
+        cap_texts=row.cap_texts,
+        cap_days=row.cap_days,
     )

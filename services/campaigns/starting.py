@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from astronote.accounts.v1.accounts_pb2 import Merchant, QuietHours
+from astronote.accounts.v1.accounts_pb2 import FrequencyCap, Merchant, QuietHours
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.contacts.v1.audience_pb2 import Audience
 from astronote.wallet.v1 import wallet_pb2 as wallet
@@ -48,8 +48,8 @@ class Starter:
         """Has a locked campaign prepared as it stands. Refuses what `check` refuses, before anything is written."""
         sender_name = check(row, merchant, now)
         base_url = merchant.public_base_url or self._public_base_url
-        kept = frozen(merchant, sender_name, base_url, quiet_hours=row.quiet_hours)
-        return await store.start(row.id, kept)
+        kept = frozen(merchant, sender_name, base_url)
+        return await store.start(row.id, kept | house_rules(merchant, row.quiet_hours, row.frequency_cap))
 
     async def balance(self, merchant_id: str) -> int:
         """The credits that are available."""
@@ -60,14 +60,22 @@ class Starter:
         return answer.available
 
 
-def frozen(
-    merchant: Merchant, sender_name: str, base_url: str, quiet_hours: Campaign.HouseRule.ValueType
-) -> dict[str, object]:
+def frozen(merchant: Merchant, sender_name: str, base_url: str) -> dict[str, object]:
     """What of the merchant's profile a campaign keeps from its start on, by column."""
-    kept = {"sender_name": sender_name, "link_base_url": base_url}
-    kept |= {"company": merchant.company, "time_zone": merchant.time_zone}
+    links = {"link_base_url": base_url, "company": merchant.company, "time_zone": merchant.time_zone}
+    return {"sender_name": sender_name, **links}
+
+
+def house_rules(
+    merchant: Merchant,
+    quiet_hours: Campaign.HouseRule.ValueType = Campaign.MERCHANT,
+    frequency_cap: Campaign.HouseRule.ValueType = Campaign.MERCHANT,
+) -> dict[str, object]:
+    """Those of the merchant's that hold for a campaign, from its start on, by column."""
     hours = merchant.quiet_hours if quiet_hours == Campaign.MERCHANT else QuietHours()
-    return {**kept, "quiet_start": hours.start, "quiet_end": hours.end}
+    cap = merchant.frequency_cap if frequency_cap == Campaign.MERCHANT else FrequencyCap()
+    frozen_cap = {"cap_texts": cap.texts_max, "cap_days": cap.days}
+    return {"quiet_start": hours.start, "quiet_end": hours.end, **frozen_cap}
 
 
 def check(row: AnyRow, merchant: Merchant, start_time: datetime) -> str:

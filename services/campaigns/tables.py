@@ -136,6 +136,10 @@ campaigns = Table(
     # Until then nothing goes out, so that an hour has no more than that.
     Column("pace_time", DateTime(timezone=True), nullable=False, server_default=_LONG_AGO),
     Column("quiet_hours", EnumName(Campaign.HouseRule), nullable=False, server_default="MERCHANT"),
+    Column("frequency_cap", EnumName(Campaign.HouseRule), nullable=False, server_default="MERCHANT"),
+    # Frozen at the send; 0 where there is none.
+    Column("cap_texts", Integer, nullable=False, server_default="0"),
+    Column("cap_days", Integer, nullable=False, server_default="0"),
     # Frozen at the send, `HH:MM`; empty where there are none.
     Column("quiet_start", Text, nullable=False, server_default=""),
     Column("quiet_end", Text, nullable=False, server_default=""),

@@ -17,6 +17,7 @@ from astronote.campaigns.v1.campaigns_pb2_grpc import BatchesServiceStub
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
 from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
+from astronote.sender.v1.sender_pb2 import Message
 from kit import crash
 from kit.bus import Delivery, RetryLater
 from kit.channel import Peer
@@ -25,7 +26,7 @@ from kit.store import Database
 from services.sender import outcomes
 from services.sender.admission import BULK, SINGLE, Admissions, HeldBackError
 from services.sender.limits import Hands
-from services.sender.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
+from services.sender.outcomes import Accepted, NotSent, Outcome, Refused, Result, Unknown
 from services.sender.providers import Provider
 from services.sender.settings import Settings
 from services.sender.store import SenderStore
@@ -33,6 +34,7 @@ from services.sender.store.attempts import Lease, LeaseLostError
 from services.sender.store.messages import IdsRepeatedError
 
 ASK_TIMEOUT_SECONDS = 10
+CAPPED = "frequency_cap"
 BUSY_SECONDS = 5.0
 AWAY_SECONDS = 2.0
 SUBMITTED = Counter("submissions", "Calls to the provider by outcome.", ["outcome"])
@@ -128,7 +130,7 @@ class Submitter:
             if attempt is not None:
                 log.warning("attempt without outcome", batch_id=batch.batch_id, attempt_id=attempt.id)
                 submitted, skipped = _parts(batch, attempt)
-                lost = outcomes.results(Unknown("the sender died"), submitted) + outcomes.skipped(skipped, "opted_out")
+                lost = outcomes.results(Unknown("the sender died"), submitted) + skipped
                 await store.record(attempt, "UNKNOWN", "the sender died", batch, lost)
                 row = await store.batch(lease)
         return row
@@ -182,7 +184,8 @@ class Submitter:
 
     async def _textable(self, batch: SendBatch, attempt_id: str, chunk: Indexed) -> Indexed:
         """Those of an attempt who may be texted. Asked after its commit, so that whoever opted out before that is left
-        out. Raises `LeaseLostError`, and `AioRpcError` where nobody answers.
+        out, and so that of two attempts at once, where texts are capped, one knows of the other. Raises
+        `LeaseLostError`, and `AioRpcError` where nobody answers.
         """
         async with SenderStore.open_pipeline(self._database) as store:
             stopping = await store.stopping(batch.merchant_id)
@@ -196,7 +199,12 @@ class Submitter:
         if skipped_indexes:
             async with SenderStore.open_pipeline(self._database) as store:
                 await store.leave_out(attempt_id, skipped_indexes)
-        return [(index, recipient) for index, recipient in chunk if recipient.phone not in refused]
+        textable = [(index, recipient) for index, recipient in chunk if recipient.phone not in refused]
+        if not batch.cap_texts:
+            return textable
+        async with SenderStore.open_pipeline(self._database) as store:
+            capped = await store.cap(attempt_id, batch, textable)
+        return [(index, recipient) for index, recipient in textable if index not in capped]
 
     async def _submit(self, batch: SendBatch, submitted: Indexed) -> Outcome:
         texts = [(batch.first_message_id + index, recipient) for index, recipient in submitted]
@@ -222,7 +230,7 @@ class Submitter:
                 await store.not_sent(attempt, outcome.reason, counts=outcome.counts)
                 await store.release_lease(lease)
             else:
-                results = outcomes.results(outcome, submitted) + outcomes.skipped(skipped, "opted_out")
+                results = outcomes.results(outcome, submitted) + skipped
                 detail = "" if isinstance(outcome, Accepted) else outcome.reason
                 await store.record(attempt, STATES[type(outcome)], detail, batch, results)
         RECORDED.labels("SKIPPED").inc(0 if again else len(skipped))
@@ -242,8 +250,10 @@ def _lane(batch: SendBatch) -> str:
     return BULK if batch.campaign_id and not batch.expedited else SINGLE
 
 
-def _parts(batch: SendBatch, attempt: AnyRow) -> tuple[Indexed, Indexed]:
-    """Who was to be submitted in an attempt, and who was left out of it."""
-    skipped = set(attempt.skipped_indexes)
+def _parts(batch: SendBatch, attempt: AnyRow) -> tuple[Indexed, list[Result]]:
+    """Who was to be submitted in an attempt, and what became of those who were left out of it."""
     everybody = list(enumerate(batch.recipients))[attempt.first_index :][: attempt.recipient_count]
-    return [pair for pair in everybody if pair[0] not in skipped], [pair for pair in everybody if pair[0] in skipped]
+    reasons = dict.fromkeys(attempt.skipped_indexes, "opted_out") | dict.fromkeys(attempt.capped_indexes, CAPPED)
+    submitted = [pair for pair in everybody if pair[0] not in reasons]
+    left_out = [Result(*pair, Message.SKIPPED, None, reasons[pair[0]]) for pair in everybody if pair[0] in reasons]
+    return submitted, left_out

@@ -75,6 +75,10 @@ attempts = Table(
     Column("recipient_count", Integer, nullable=False),
     # Indexes in the batch that are not submitted, since these people have opted out.
     Column("skipped_indexes", ARRAY(Integer), nullable=False),
+    # And since they have had as many texts as the merchant allows.
+    Column("capped_indexes", ARRAY(Integer), nullable=False, server_default="{}"),
+    # Of a capped batch, while it is open: the 16 bytes of each contact who is submitted, side by side.
+    Column("contact_ids", LargeBinary),
     # OPEN → ACCEPTED, REFUSED, NOT_SENT, UNKNOWN; UNKNOWN → ACCEPTED by evidence.
     Column("state", Text, nullable=False, server_default="OPEN"),
     Column("detail", Text, nullable=False, server_default=""),
@@ -83,6 +87,7 @@ attempts = Table(
     # Set once none of its messages waits for a report any more.
     _time("close_time"),
     Index("attempts_batch_id_idx", "batch_id"),
+    Index("attempts_contact_ids_idx", "merchant_id", postgresql_where=text("contact_ids IS NOT NULL")),
     Index("attempts_waiting_idx", "finish_time", postgresql_where=text("close_time IS NULL")),
 )
 

@@ -21,11 +21,15 @@ from services.campaigns.store.campaigns import TEXT, shown
 
 WRITABLE = frozenset(
     {"name", "template_id", "text", "audience", "sender_name", "offer_link", "offer", "track_links", "on_long_text"}
-    | {"schedule", "throttle_per_hour", "quiet_hours", "experiment"}
+    | {"schedule", "throttle_per_hour", "quiet_hours", "frequency_cap", "experiment"}
 )
 NAME_CHARACTERS_MAX = 100
 # The first of each is what goes without saying.
-CHOICES = {"on_long_text": pb.Campaign.OnLongText, "quiet_hours": pb.Campaign.HouseRule}
+CHOICES = {
+    "on_long_text": pb.Campaign.OnLongText,
+    "quiet_hours": pb.Campaign.HouseRule,
+    "frequency_cap": pb.Campaign.HouseRule,
+}
 # A batch a minute, with at least one text in it.
 THROTTLES = range(60, 10_000_001)
 LOOK_SECONDS = 0.5

@@ -18,6 +18,7 @@ from services.campaigns.store.campaigns import shown
 from services.campaigns.waves import Wave
 
 PHONES_MAX = 5
+NO_RULES = {"quiet_hours": pb.Campaign.NONE, "frequency_cap": pb.Campaign.NONE}
 COPIED = ("name", "text", "audience", "offer_link", "offer", "track_links", "on_long_text")
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
@@ -37,8 +38,8 @@ class Trials(Verbs):
         text = campaign_text(row, base_url)
         members = await self._members(merchant_id, phones, row.text, text)
         values = {name: getattr(row, name) for name in COPIED}
-        values |= {"kind": pb.Campaign.TEST, "parent_id": row.id, "quiet_hours": pb.Campaign.NONE}
-        values |= starting.frozen(merchant, sender_name, base_url, quiet_hours=pb.Campaign.NONE)
+        values |= {"kind": pb.Campaign.TEST, "parent_id": row.id, **NO_RULES}
+        values |= starting.frozen(merchant, sender_name, base_url)
         async with CampaignStore.open(self._database, merchant_id) as store:
             if answer := await store.replayed(request, pb.Campaign):
                 return answer

@@ -17,7 +17,7 @@ from services.campaigns.tables import batches, campaigns, metadata
 
 SHOWN = rows.columns(Campaign, campaigns)
 TEXT = ["template_id", "template_version", "text"]
-ROAD = ["schedule", "throttle_per_hour", "quiet_hours", "experiment"]
+ROAD = ["schedule", "throttle_per_hour", "quiet_hours", "frequency_cap", "experiment"]
 EDITED = ["name", *TEXT, "audience", "sender_name", "offer_link", "offer", "track_links", "on_long_text", *ROAD]
 WAITING = ["READY", "PUBLISHED"]
 OPEN = batches.c.state.in_([*WAITING, "TAKEN"])

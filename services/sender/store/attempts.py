@@ -110,7 +110,7 @@ class AttemptStatements(InboundStatements, MessageStatements, TallyStatements):
         change = outcomes.change(results)
         waits = state in ("ACCEPTED", "UNKNOWN")
         finished = update(attempts).where(attempts.c.id == attempt.id)
-        values = {"state": state, "detail": detail[:500], "finish_time": func.now()}
+        values = {"state": state, "detail": detail[:500], "finish_time": func.now(), "contact_ids": None}
         await self.connection.execute(finished.values(values if waits else values | {"close_time": func.now()}))
         await self.add_messages(batch, attempt.id, attempt.create_time, results)
         # The plain key stays free for the day when an unknown attempt turns out to have been accepted.
@@ -134,7 +134,8 @@ class AttemptStatements(InboundStatements, MessageStatements, TallyStatements):
 
     async def not_sent(self, attempt: AnyRow, detail: str, *, counts: bool) -> None:
         """The provider is known not to have it: the batch goes back, as it was."""
-        values = {"state": "NOT_SENT", "detail": detail[:500], "finish_time": func.now(), "close_time": func.now()}
+        over = {"finish_time": func.now(), "close_time": func.now(), "contact_ids": None}
+        values = {"state": "NOT_SENT", "detail": detail[:500], **over}
         await self.connection.execute(update(attempts).where(attempts.c.id == attempt.id).values(values))
         again = update(batches).where(batches.c.id == attempt.batch_id)
         await self.connection.execute(again.values(tries=batches.c.tries + int(counts)))

@@ -33,6 +33,7 @@ class Merchant(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     COUNTRY_FIELD_NUMBER: _builtins.int
     QUIET_HOURS_FIELD_NUMBER: _builtins.int
+    FREQUENCY_CAP_FIELD_NUMBER: _builtins.int
     PUBLIC_BASE_URL_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -49,6 +50,8 @@ class Merchant(_message.Message):
     @_builtins.property
     def quiet_hours(self) -> Global___QuietHours: ...
     @_builtins.property
+    def frequency_cap(self) -> Global___FrequencyCap: ...
+    @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
@@ -59,16 +62,45 @@ class Merchant(_message.Message):
         time_zone: _builtins.str = ...,
         country: _builtins.str = ...,
         quiet_hours: Global___QuietHours | None = ...,
+        frequency_cap: Global___FrequencyCap | None = ...,
         public_base_url: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "quiet_hours", b"quiet_hours"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "frequency_cap", b"frequency_cap", "quiet_hours", b"quiet_hours"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["company", b"company", "country", b"country", "create_time", b"create_time", "id", b"id", "public_base_url", b"public_base_url", "quiet_hours", b"quiet_hours", "sender_name", b"sender_name", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["company", b"company", "country", b"country", "create_time", b"create_time", "frequency_cap", b"frequency_cap", "id", b"id", "public_base_url", b"public_base_url", "quiet_hours", b"quiet_hours", "sender_name", b"sender_name", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Merchant: _TypeAlias = Merchant  # noqa: Y015
+
+@_typing.final
+class FrequencyCap(_message.Message):
+    """How many texts of campaigns and automations the same person gets at the most. Whoever has had as many is skipped, as
+    `frequency_cap`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXTS_MAX_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    texts_max: _builtins.int
+    """1 to 100."""
+    days: _builtins.int
+    """Of any so many days in a row: 1 to 90."""
+    def __init__(
+        self,
+        *,
+        texts_max: _builtins.int = ...,
+        days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "texts_max", b"texts_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FrequencyCap: _TypeAlias = FrequencyCap  # noqa: Y015
 
 @_typing.final
 class QuietHours(_message.Message):

@@ -419,6 +419,7 @@ class MerchantsServiceServicer:
         """Changes the fields that the mask names.
 
         Refuses `SENDER_NAME_INVALID`, `TIME_ZONE_INVALID`, `COUNTRY_INVALID`, `QUIET_HOURS_INVALID`,
+        `FREQUENCY_CAP_INVALID`,
         `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named; `MERCHANT_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -206,6 +206,7 @@ class MerchantsServiceStub:
     """Changes the fields that the mask names.
 
     Refuses `SENDER_NAME_INVALID`, `TIME_ZONE_INVALID`, `COUNTRY_INVALID`, `QUIET_HOURS_INVALID`,
+    `FREQUENCY_CAP_INVALID`,
     `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named; `MERCHANT_NOT_FOUND`.
     """
 
@@ -220,6 +221,7 @@ class MerchantsServiceAsyncStub(MerchantsServiceStub):
     """Changes the fields that the mask names.
 
     Refuses `SENDER_NAME_INVALID`, `TIME_ZONE_INVALID`, `COUNTRY_INVALID`, `QUIET_HOURS_INVALID`,
+    `FREQUENCY_CAP_INVALID`,
     `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named; `MERCHANT_NOT_FOUND`.
     """
 
@@ -243,6 +245,7 @@ class MerchantsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the fields that the mask names.
 
         Refuses `SENDER_NAME_INVALID`, `TIME_ZONE_INVALID`, `COUNTRY_INVALID`, `QUIET_HOURS_INVALID`,
+        `FREQUENCY_CAP_INVALID`,
         `PUBLIC_BASE_URL_INVALID`, `COMPANY_INVALID`, each with the field named; `MERCHANT_NOT_FOUND`.
         """
 

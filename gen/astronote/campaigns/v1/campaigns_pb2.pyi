@@ -477,6 +477,7 @@ class Campaign(_message.Message):
     MISSED_TIME_FIELD_NUMBER: _builtins.int
     TEMPLATE_VERSION_FIELD_NUMBER: _builtins.int
     QUIET_HOURS_FIELD_NUMBER: _builtins.int
+    FREQUENCY_CAP_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
     THROTTLE_PER_HOUR_FIELD_NUMBER: _builtins.int
@@ -509,6 +510,10 @@ class Campaign(_message.Message):
     """Whether the quiet hours of the merchant's profile hold, by each recipient's clock: the contact's time zone, or else
     that of the phone's country, or else the merchant's. What would go out in them waits for their end. As the profile
     is when the campaign starts. Default `MERCHANT`.
+    """
+    frequency_cap: Global___Campaign.HouseRule.ValueType
+    """Whether the frequency cap of the merchant's profile holds, as it is when the campaign starts. Whoever has had as many
+    texts when the turn comes is skipped, as `frequency_cap`. Default `MERCHANT`.
     """
     kind: Global___Campaign.Kind.ValueType
     parent_id: _builtins.str
@@ -576,6 +581,7 @@ class Campaign(_message.Message):
         missed_time: _timestamp_pb2.Timestamp | None = ...,
         template_version: _builtins.int = ...,
         quiet_hours: Global___Campaign.HouseRule.ValueType = ...,
+        frequency_cap: Global___Campaign.HouseRule.ValueType = ...,
         kind: Global___Campaign.Kind.ValueType = ...,
         parent_id: _builtins.str = ...,
         throttle_per_hour: _builtins.int = ...,
@@ -585,7 +591,7 @@ class Campaign(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "experiment", b"experiment", "finish_time", b"finish_time", "missed_time", b"missed_time", "offer", b"offer", "schedule", b"schedule", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "experiment", b"experiment", "failure", b"failure", "finish_time", b"finish_time", "id", b"id", "kind", b"kind", "missed_time", b"missed_time", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "on_long_text", b"on_long_text", "parent_id", b"parent_id", "quiet_hours", b"quiet_hours", "schedule", b"schedule", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "template_version", b"template_version", "text", b"text", "throttle_per_hour", b"throttle_per_hour", "track_links", b"track_links"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "audience", b"audience", "counts", b"counts", "create_time", b"create_time", "due_time", b"due_time", "experiment", b"experiment", "failure", b"failure", "finish_time", b"finish_time", "frequency_cap", b"frequency_cap", "id", b"id", "kind", b"kind", "missed_time", b"missed_time", "name", b"name", "offer", b"offer", "offer_link", b"offer_link", "on_long_text", b"on_long_text", "parent_id", b"parent_id", "quiet_hours", b"quiet_hours", "schedule", b"schedule", "sender_name", b"sender_name", "start_time", b"start_time", "state", b"state", "template_id", b"template_id", "template_version", b"template_version", "text", b"text", "throttle_per_hour", b"throttle_per_hour", "track_links", b"track_links"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

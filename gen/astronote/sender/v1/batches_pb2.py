@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!astronote/sender/v1/batches.proto\x12\x13\x61stronote.sender.v1\"\xec\x01\n\tSendBatch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x03 \x01(\t\x12\x0f\n\x07hold_id\x18\x04 \x01(\t\x12\x13\n\x0bsender_name\x18\x05 \x01(\t\x12\x18\n\x10\x66irst_message_id\x18\x06 \x01(\x03\x12\x37\n\nrecipients\x18\x07 \x03(\x0b\x32#.astronote.sender.v1.BatchRecipient\x12\x11\n\texpedited\x18\x08 \x01(\x08\x12\x17\n\x0f\x61llow_strangers\x18\t \x01(\x08\"\x87\x01\n\x0e\x42\x61tchRecipient\x12\x12\n\ncontact_id\x18\x01 \x01(\x0c\x12\r\n\x05phone\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08segments\x18\x04 \x01(\x05\x12\x0f\n\x07\x63redits\x18\x05 \x01(\x05\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x0f\n\x07variant\x18\x07 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!astronote/sender/v1/batches.proto\x12\x13\x61stronote.sender.v1\"\x91\x02\n\tSendBatch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x03\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x03 \x01(\t\x12\x0f\n\x07hold_id\x18\x04 \x01(\t\x12\x13\n\x0bsender_name\x18\x05 \x01(\t\x12\x18\n\x10\x66irst_message_id\x18\x06 \x01(\x03\x12\x37\n\nrecipients\x18\x07 \x03(\x0b\x32#.astronote.sender.v1.BatchRecipient\x12\x11\n\texpedited\x18\x08 \x01(\x08\x12\x17\n\x0f\x61llow_strangers\x18\t \x01(\x08\x12\x11\n\tcap_texts\x18\n \x01(\x05\x12\x10\n\x08\x63\x61p_days\x18\x0b \x01(\x05\"\x87\x01\n\x0e\x42\x61tchRecipient\x12\x12\n\ncontact_id\x18\x01 \x01(\x0c\x12\r\n\x05phone\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08segments\x18\x04 \x01(\x05\x12\x0f\n\x07\x63redits\x18\x05 \x01(\x05\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x0f\n\x07variant\x18\x07 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'astronote.sender.v1.batches
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SENDBATCH']._serialized_start=59
-  _globals['_SENDBATCH']._serialized_end=295
-  _globals['_BATCHRECIPIENT']._serialized_start=298
-  _globals['_BATCHRECIPIENT']._serialized_end=433
+  _globals['_SENDBATCH']._serialized_end=332
+  _globals['_BATCHRECIPIENT']._serialized_start=335
+  _globals['_BATCHRECIPIENT']._serialized_end=470
 # @@protoc_insertion_point(module_scope)

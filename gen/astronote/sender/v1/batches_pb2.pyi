@@ -35,6 +35,8 @@ class SendBatch(_message.Message):
     RECIPIENTS_FIELD_NUMBER: _builtins.int
     EXPEDITED_FIELD_NUMBER: _builtins.int
     ALLOW_STRANGERS_FIELD_NUMBER: _builtins.int
+    CAP_TEXTS_FIELD_NUMBER: _builtins.int
+    CAP_DAYS_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.int
     campaign_id: _builtins.str
     merchant_id: _builtins.str
@@ -47,6 +49,9 @@ class SendBatch(_message.Message):
     """A few texts that somebody waits for: they travel on the lane of single texts."""
     allow_strangers: _builtins.bool
     """Also to phones that are no contact's, as a test is."""
+    cap_texts: _builtins.int
+    """Whoever has had so many texts of the merchant's campaigns in the last `cap_days` is left out; 0: nobody is."""
+    cap_days: _builtins.int
     @_builtins.property
     def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchRecipient]: ...
     def __init__(
@@ -61,10 +66,12 @@ class SendBatch(_message.Message):
         recipients: _abc.Iterable[Global___BatchRecipient] | None = ...,
         expedited: _builtins.bool = ...,
         allow_strangers: _builtins.bool = ...,
+        cap_texts: _builtins.int = ...,
+        cap_days: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_strangers", b"allow_strangers", "batch_id", b"batch_id", "campaign_id", b"campaign_id", "expedited", b"expedited", "first_message_id", b"first_message_id", "hold_id", b"hold_id", "merchant_id", b"merchant_id", "recipients", b"recipients", "sender_name", b"sender_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_strangers", b"allow_strangers", "batch_id", b"batch_id", "campaign_id", b"campaign_id", "cap_days", b"cap_days", "cap_texts", b"cap_texts", "expedited", b"expedited", "first_message_id", b"first_message_id", "hold_id", b"hold_id", "merchant_id", b"merchant_id", "recipients", b"recipients", "sender_name", b"sender_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
