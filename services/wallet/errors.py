@@ -6,6 +6,7 @@ from kit.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    PermissionDenied,
     Unauthenticated,
     Unavailable,
 )
@@ -161,3 +162,7 @@ class RangeInvalid(InvalidArgument):
 
 class RecountUnderWay(Aborted):
     """The ledger is being counted; try again."""
+
+
+class LoginNeeded(PermissionDenied):
+    """Only a user who is logged in may do this, and no API key."""

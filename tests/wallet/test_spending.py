@@ -76,6 +76,14 @@ async def test_limits_are_none_before_they_are_set_and_changed_one_by_one(wallet
     assert await limits(wallet) == expected
 
 
+async def test_no_api_key_loosens_what_bounds_it(wallet: Client):
+    peer = await wallet.mesh.service("wallet")
+    metadata = peer.metadata(wallet.merchant_id, role="merchant", api_key_id=new_id())
+    request = pb.UpdateSpendLimitsRequest(spend_limits=pb.SpendLimits(daily_credits_max=5))
+    call = SpendingServiceStub(peer.channel).UpdateSpendLimits(request, metadata=metadata, timeout=20)
+    assert await reason(call) == "LOGIN_NEEDED"
+
+
 async def test_a_day_ends_at_its_cap_and_what_came_back_may_be_held_again(wallet: Client):
     before = await hold(wallet, 30)
     # What was held before the cap was set is of the same day.

@@ -11,6 +11,7 @@ from kit import caller, rows
 from kit.interceptors import Context
 from kit.store import Database
 from services.wallet import guards
+from services.wallet.errors import LoginNeeded
 from services.wallet.merchants import Merchants
 from services.wallet.store import WalletStore
 
@@ -27,6 +28,9 @@ class Spending(rpc.SpendingServiceServicer):
             return await store.spend_limits(datetime.now(UTC))
 
     async def UpdateSpendLimits(self, request: pb.UpdateSpendLimitsRequest, context: Context) -> pb.SpendLimits:
+        # They bound what a stolen key can spend: so no key loosens them.
+        if caller.current().api_key_id:
+            raise LoginNeeded
         paths, now = rows.paths(request.update_mask, request.spend_limits, LIMITS_WRITABLE), datetime.now(UTC)
         time_zone = (await self._merchants.get(caller.merchant_id())).time_zone
         async with WalletStore.open(self._database, caller.merchant_id()) as store:

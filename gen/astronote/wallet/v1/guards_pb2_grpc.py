@@ -70,7 +70,7 @@ class SpendingServiceServicer:
 
     def UpdateSpendLimits(self, request, context):
         """Changes the fields that the mask names. A day is one of the time zone that the merchant has when they are changed.
-        Refuses `SPEND_LIMITS_INVALID` (with the field), `MASK_INVALID`.
+        Refuses `SPEND_LIMITS_INVALID` (with the field), `MASK_INVALID`, and `LOGIN_NEEDED` to API keys, which they bound.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

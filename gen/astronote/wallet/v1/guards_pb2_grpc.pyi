@@ -39,7 +39,7 @@ class SpendingServiceStub:
     """Returns the merchant's limits; before they are set there are none."""
     UpdateSpendLimits: _grpc.UnaryUnaryMultiCallable[_guards_pb2.UpdateSpendLimitsRequest, _guards_pb2.SpendLimits]
     """Changes the fields that the mask names. A day is one of the time zone that the merchant has when they are changed.
-    Refuses `SPEND_LIMITS_INVALID` (with the field), `MASK_INVALID`.
+    Refuses `SPEND_LIMITS_INVALID` (with the field), `MASK_INVALID`, and `LOGIN_NEEDED` to API keys, which they bound.
     """
     GetSpendPolicy: _grpc.UnaryUnaryMultiCallable[_guards_pb2.GetSpendPolicyRequest, _guards_pb2.SpendPolicy]
     """Returns what holds for all merchants."""
@@ -58,7 +58,7 @@ class SpendingServiceAsyncStub(SpendingServiceStub):
     """Returns the merchant's limits; before they are set there are none."""
     UpdateSpendLimits: _aio.UnaryUnaryMultiCallable[_guards_pb2.UpdateSpendLimitsRequest, _guards_pb2.SpendLimits]  # type: ignore[assignment]
     """Changes the fields that the mask names. A day is one of the time zone that the merchant has when they are changed.
-    Refuses `SPEND_LIMITS_INVALID` (with the field), `MASK_INVALID`.
+    Refuses `SPEND_LIMITS_INVALID` (with the field), `MASK_INVALID`, and `LOGIN_NEEDED` to API keys, which they bound.
     """
     GetSpendPolicy: _aio.UnaryUnaryMultiCallable[_guards_pb2.GetSpendPolicyRequest, _guards_pb2.SpendPolicy]  # type: ignore[assignment]
     """Returns what holds for all merchants."""
@@ -86,7 +86,7 @@ class SpendingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_guards_pb2.SpendLimits, _abc.Awaitable[_guards_pb2.SpendLimits]]:
         """Changes the fields that the mask names. A day is one of the time zone that the merchant has when they are changed.
-        Refuses `SPEND_LIMITS_INVALID` (with the field), `MASK_INVALID`.
+        Refuses `SPEND_LIMITS_INVALID` (with the field), `MASK_INVALID`, and `LOGIN_NEEDED` to API keys, which they bound.
         """
 
     @_abc_1.abstractmethod
