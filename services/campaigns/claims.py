@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign, ClaimBatchResponse
+from kit.rows import AnyRow
 
 Verdict = ClaimBatchResponse.Verdict
 CANCELLED, OFFER_EXPIRED = "cancelled", "offer_expired"
@@ -17,6 +18,15 @@ class Claim:
     state: str
     reason: str = ""
     due_time: datetime | None = None
+
+
+def dropped(campaign: AnyRow) -> str:
+    """Why batches of a campaign were taken back that no sender had begun."""
+    if campaign.state == Campaign.FAILED:
+        return str(campaign.failure.lower())
+    if campaign.state != Campaign.CANCELLED and OFFER_EXPIRED in campaign.skipped:
+        return OFFER_EXPIRED
+    return CANCELLED
 
 
 def decide(

@@ -14,7 +14,7 @@ from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.sender.v1.batches_pb2 import BatchRecipient
 from astronote.sender.v1.sender_pb2 import Message, Outcome
 from kit.rows import AnyRow
-from services.campaigns import experiments
+from services.campaigns import claims, experiments
 
 # The step at which a text is skipped for a reason; every other reason is the campaign's own.
 STOPS = {"opted_out": Step.SUPPRESSION, "frequency_cap": Step.CAP}
@@ -102,10 +102,10 @@ def _price(recipient: BatchRecipient) -> Step:
 
 
 def _timing(campaign: AnyRow, batch: AnyRow, facts: Facts) -> Step:
-    details = {"batch_id": batch.id, "due_time": batch.due_time or "", "time_zone": batch.time_zone}
+    quiet_hours = f"{campaign.quiet_start}-{campaign.quiet_end}" if campaign.quiet_start else ""
+    details = {"due_time": batch.due_time or "", "time_zone": batch.time_zone, "quiet_hours": quiet_hours}
     if batch.state == "CANCELLED":
-        reason = campaign.failure.lower() or "cancelled"
-        return _step(Step.TIMING, Step.STOPPED, reason, campaign.finish_time, **details)
+        return _step(Step.TIMING, Step.STOPPED, claims.dropped(campaign), campaign.finish_time, **details)
     if facts.outcome is not None or batch.state in ("PUBLISHED", "TAKEN", "DONE"):
         return _step(Step.TIMING, Step.PASSED, "", batch.publish_time, **details)
     if batch.due_time and batch.due_time > facts.now:

@@ -13,6 +13,7 @@ from kit.channel import Peer
 from kit.pages import SIZE_MAX
 from kit.rows import AnyRow
 from kit.store import Database
+from services.campaigns import claims
 from services.campaigns.codes import first_message_id
 from services.campaigns.sent import contact_id
 from services.campaigns.store import CampaignStore
@@ -96,7 +97,7 @@ class Recipients:
         is_cancelled = batch.state == "CANCELLED"
         waits, error = Message.QUEUED, ""
         if is_cancelled:
-            waits, error = Message.SKIPPED, campaign.failure.lower() or "cancelled"
+            waits, error = Message.SKIPPED, claims.dropped(campaign)
         if batch.state in ("READY", "CANCELLED") and state not in (waits, Message.STATE_UNSPECIFIED):
             return []
         asked = [] if is_cancelled else await self._outcomes.page(str(campaign.merchant_id), ids)
