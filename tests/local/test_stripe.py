@@ -1,4 +1,4 @@
-"""The stand-in for Stripe: it refuses what Stripe refuses, answers a key once, posts until it is taken, and remembers."""
+"""The stand-in for Stripe refuses what Stripe refuses, answers a key once, posts until it is taken, and remembers."""
 
 from pathlib import Path
 from typing import Any
