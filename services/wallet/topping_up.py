@@ -26,6 +26,8 @@ from services.wallet.stripe import Stripe
 INTERVAL_SECONDS = 15.0
 MERCHANTS_A_ROUND = 20
 AGAIN, AFTER_A_DECLINE = timedelta(minutes=10), timedelta(days=1)
+# Stripe forgets an idempotency key after a day: what is open for longer is not asked for again, it may be paid.
+KEY_LIFE = timedelta(hours=23)
 # Of the monthly limit.
 CURRENCY = "EUR"
 log = structlog.get_logger()
@@ -53,7 +55,7 @@ class TopUps:
         country = (await self.merchants.get(merchant_id)).country
         async with WalletStore.open(self.database, merchant_id) as store:
             customer, purchase = await store.customer(), await store.open_top_up()
-            if customer is None:
+            if customer is None or (purchase and purchase.create_time.ToDatetime(tzinfo=UTC) < now - KEY_LIFE):
                 return
             if purchase is None and (purchase := await _affordable(store, country, now)):
                 await store.add_purchase(purchase, {}, now)

@@ -115,6 +115,21 @@ async def test_what_stripe_did_not_answer_is_gone_on_with_and_charged_once(shop:
     assert await shop.shown() == (1100, 0)
 
 
+async def test_what_is_open_for_a_day_is_not_charged_again(shop: Buyer, top_ups: TopUps):
+    async for nowhere in made(shop, NOWHERE):
+        await put_off(shop, -timedelta(seconds=1))
+        await nowhere.step()
+    async with WalletStore.open_pipeline(shop.mesh.app("wallet").database) as store:
+        await store.connection.execute(
+            text("UPDATE purchases SET create_time = now() - interval '1 day' WHERE merchant_id = :id AND automatic"),
+            {"id": shop.merchant_id},
+        )
+    await put_off(shop, -timedelta(seconds=1))
+    await top_ups.step()
+    (begun,) = await bought(shop)
+    assert begun.state == Purchase.OPEN
+
+
 async def test_a_refund_of_it_takes_the_credits_back(shop: Buyer, top_ups: TopUps):
     (paid,) = await look(shop, top_ups)
     payments = [event["data"]["object"] for event in await shop.events() if event["type"] == "payment_intent.succeeded"]
