@@ -649,8 +649,8 @@ class Counts(_message.Message):
     """Submitted, and whether it was accepted can't be known yet. Never sent again."""
     @_builtins.property
     def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """By reason: `opted_out`, `cancelled`, `insufficient_credits`, `text_too_long`, `offer_expired` (before the text's turn
-        came).
+        """By reason: `opted_out`, `frequency_cap`, `cancelled`, `insufficient_credits`, `text_too_long`, `offer_expired` (before
+        the text's turn came).
         """
 
     def __init__(
