@@ -104,7 +104,10 @@ class Session:
         if self.is_json:
             self._write([fields(message) for message in messages])
             return
-        table = Table(*columns, box=None, header_style="bold")
+        table = Table(box=None, header_style="bold")
+        for column in columns:
+            # An id is there to be copied.
+            table.add_column(column, overflow="fold", no_wrap=column == "id")
         for message in messages:
             shown = fields(message)
             table.add_row(*(Text(masked(str(shown.get(_camel(column), "")))) for column in columns))
