@@ -7,6 +7,10 @@ class MessageNotFound(NotFound):
     """The merchant has no such message."""
 
 
+class CampaignIdInvalid(InvalidArgument):
+    """The filter by campaign is no UUID."""
+
+
 class WebhookSecretWrong(Unauthenticated):
     """The callback carries none of the secrets."""
 

@@ -83,6 +83,13 @@ async def singles(mesh: TestMesh, shop: Shop) -> list[str]:
         return list((await connection.execute(query, {"merchant_id": shop.merchant_id})).scalars())
 
 
+async def test_messages_are_listed_by_a_campaign_or_not_at_all(shop: Shop) -> None:
+    """A campaign that is none, or another's, has no messages; what can be no campaign is said to be wrong."""
+    strange, wrong = (pb.ListMessagesRequest(campaign_id=id) for id in (str(uuid.uuid4()), "welcome"))
+    assert not (await shop.call("sender", MessagesServiceStub, "ListMessages", strange)).messages
+    assert await reason(shop.call("sender", MessagesServiceStub, "ListMessages", wrong)) == "CAMPAIGN_ID_INVALID"
+
+
 async def test_it_is_paid_for_sent_reported_and_closed(mesh: TestMesh, mitto: MittoStandIn, shop: Shop) -> None:
     to = phone()
     queued = await send(shop, to=to, text="Γεια!")

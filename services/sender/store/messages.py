@@ -12,7 +12,7 @@ from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.sender.v1.sender_pb2 import ListMessagesRequest, ListOutcomesRequest, Message, Outcome
 from kit import rows
 from kit.store import Store
-from services.sender.errors import MessageNotFound
+from services.sender.errors import CampaignIdInvalid, MessageNotFound
 from services.sender.outcomes import COLUMNS, Change, Result
 from services.sender.tables import attempts, messages
 
@@ -153,7 +153,7 @@ class MessageStatements(Store):
         if before is not None:
             query = query.where(messages.c.id < before)
         if filters.campaign_id:
-            query = query.where(messages.c.campaign_id == rows.uuid(filters.campaign_id, MessageNotFound))
+            query = query.where(messages.c.campaign_id == rows.uuid(filters.campaign_id, CampaignIdInvalid))
         if filters.state:
             query = query.where(messages.c.state == filters.state)
         if filters.to:

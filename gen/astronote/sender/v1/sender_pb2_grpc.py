@@ -76,7 +76,7 @@ class MessagesServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListMessages(self, request, context):
-        """Lists messages, newest first. Refuses `PAGE_TOKEN_INVALID`.
+        """Lists messages, newest first. Refuses `PAGE_TOKEN_INVALID`, `CAMPAIGN_ID_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class MessagesServiceStub:
     GetMessage: _grpc.UnaryUnaryMultiCallable[_sender_pb2.GetMessageRequest, _sender_pb2.Message]
     """Returns one message. Refuses `MESSAGE_NOT_FOUND`."""
     ListMessages: _grpc.UnaryUnaryMultiCallable[_sender_pb2.ListMessagesRequest, _sender_pb2.ListMessagesResponse]
-    """Lists messages, newest first. Refuses `PAGE_TOKEN_INVALID`."""
+    """Lists messages, newest first. Refuses `PAGE_TOKEN_INVALID`, `CAMPAIGN_ID_INVALID`."""
 
 @_typing.type_check_only
 class MessagesServiceAsyncStub(MessagesServiceStub):
@@ -62,7 +62,7 @@ class MessagesServiceAsyncStub(MessagesServiceStub):
     GetMessage: _aio.UnaryUnaryMultiCallable[_sender_pb2.GetMessageRequest, _sender_pb2.Message]  # type: ignore[assignment]
     """Returns one message. Refuses `MESSAGE_NOT_FOUND`."""
     ListMessages: _aio.UnaryUnaryMultiCallable[_sender_pb2.ListMessagesRequest, _sender_pb2.ListMessagesResponse]  # type: ignore[assignment]
-    """Lists messages, newest first. Refuses `PAGE_TOKEN_INVALID`."""
+    """Lists messages, newest first. Refuses `PAGE_TOKEN_INVALID`, `CAMPAIGN_ID_INVALID`."""
 
 class MessagesServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sends single texts, and shows the messages of a merchant."""
@@ -95,7 +95,7 @@ class MessagesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sender_pb2.ListMessagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sender_pb2.ListMessagesResponse, _abc.Awaitable[_sender_pb2.ListMessagesResponse]]:
-        """Lists messages, newest first. Refuses `PAGE_TOKEN_INVALID`."""
+        """Lists messages, newest first. Refuses `PAGE_TOKEN_INVALID`, `CAMPAIGN_ID_INVALID`."""
 
 def add_MessagesServiceServicer_to_server(servicer: MessagesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
