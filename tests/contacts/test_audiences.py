@@ -234,4 +234,5 @@ async def test_who_gets_a_tag_is_said_once(book: Client):
         await book.update(one.id, tags=["new", "gold"])
         await book.upload(f"phone,tags\n{THIRD},vip\n")
         await book("AddTags", contact_ids=[two.id], tags=["last"])
-        assert await until("last") == [("vip", 1), ("vip", 1), ("new", 2), ("gold", 1), ("last", 1)]
+        # Several replicas carry an outbox side by side, so that the order is nobody's promise.
+        assert sorted(await until("last")) == sorted([("vip", 1), ("vip", 1), ("new", 2), ("gold", 1), ("last", 1)])
