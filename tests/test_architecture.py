@@ -174,6 +174,13 @@ def test_modules_stay_small() -> None:
         assert len(path.read_text().splitlines()) <= MODULE_LINES_MAX, path
 
 
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in sorted((ROOT / "docs/adr").iterdir())]
+    assert numbers == [f"{number:04d}" for number in range(1, len(numbers) + 1)]
+    for path in (ROOT / "docs/adr").iterdir():
+        assert path.read_text().startswith(f"# {int(path.name[:4])}. "), path
+
+
 def test_sql_stands_in_stores_only() -> None:
     for path in (ROOT / "services").rglob("*.py"):
         parts = path.relative_to(ROOT / "services").parts[1:]

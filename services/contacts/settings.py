@@ -9,7 +9,7 @@ class Settings(ServiceSettings):
     """What contacts needs beside every service's settings."""
 
     #: base64url of 32 bytes: the key of the phone hashes. After a rotation several, the newest first, with commas
-    #: between; none may ever be left out, since suppressions of it would no longer be found (docs/adr/0028).
+    #: between; none may ever be left out, since suppressions of it would no longer be found (docs/adr/0036).
     suppression_key: SecretStr
     #: What the addresses of forms begin with.
     public_base_url: str

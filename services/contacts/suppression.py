@@ -13,7 +13,7 @@ KEY_BYTES = 32
 
 class PhoneHash:
     """Hashes E.164 phones under the suppression keys, each base64url of 32 bytes, with commas between: what is hashed
-    anew is under the first, and what was hashed before may be under any (docs/adr/0028). Raises ValueError for others.
+    anew is under the first, and what was hashed before may be under any (docs/adr/0036). Raises ValueError for others.
     """
 
     def __init__(self, keys: str) -> None:
