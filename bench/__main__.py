@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import book, campaign, figures, publish, reports, rest, singles
+from bench import book, campaign, dashboard, figures, publish, reports, rest, singles
 from bench.arena import Arena
 from bench.figures import Figure
 
@@ -17,6 +17,7 @@ MEASUREMENTS: dict[str, Callable[[Arena, int], Iterator[Figure]]] = {
     "rest": lambda arena, _: rest.run(arena),
     "book": book.run,
     "campaign": campaign.run,
+    "dashboard": lambda arena, _: dashboard.run(arena),
     "reports": lambda arena, _: reports.run(arena),
     "singles": lambda arena, _: singles.run(arena),
 }
