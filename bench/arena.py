@@ -83,8 +83,12 @@ class Arena:
         return Identity(name, pairs[name].private, {each: pair.public for each, pair in pairs.items()})
 
     def connection(self, service: str) -> Connection:
-        """Into a service's database, as its owner."""
-        return psycopg.connect(self.mesh.databases[service].owner_url.replace("+psycopg", ""), autocommit=True)
+        """Into a service's database, across merchants."""
+        return _connected(self.mesh.databases[service].pipeline_url)
+
+    def owner(self, service: str) -> Connection:
+        """Into a service's database, as who may change its tables, but sees no merchant's rows."""
+        return _connected(self.mesh.databases[service].owner_url)
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -95,6 +99,10 @@ class Arena:
         while not holds():
             assert time.perf_counter() < deadline, f"not within {seconds} s"
             time.sleep(0.05)
+
+
+def _connected(url: str) -> Connection:
+    return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
 
 
 # The provider's limits are not what is measured.

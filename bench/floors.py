@@ -63,13 +63,15 @@ def contacts_per_second(arena: Arena, merchant_id: str, contact_id: str) -> floa
 
 def copied_rows_per_second(arena: Arena, campaign_id: str, rows_max: int = 100_000) -> float:
     """COPY of this campaign's very rows, as many a transaction as a batch has, into an empty copy of their table."""
-    with arena.connection("sender") as connection:
+    query = f"SELECT * FROM messages WHERE campaign_id = '{campaign_id}' ORDER BY id LIMIT {rows_max}"
+    with (
+        arena.connection("sender") as connection,
+        connection.cursor().copy(f"COPY ({query}) TO STDOUT".encode()) as out,
+    ):
+        rows = b"".join(out).splitlines(keepends=True)
+    with arena.owner("sender") as connection:
         connection.execute("DROP TABLE IF EXISTS bench_messages")
         connection.execute("CREATE TABLE bench_messages (LIKE messages INCLUDING ALL) WITH (fillfactor = 60)")
-        connection.execute("SET row_security = off")
-        query = f"SELECT * FROM messages WHERE campaign_id = '{campaign_id}' ORDER BY id LIMIT {rows_max}"
-        with connection.cursor().copy(f"COPY ({query}) TO STDOUT".encode()) as out:
-            rows = b"".join(out).splitlines(keepends=True)
         began = time.perf_counter()
         for first in range(0, len(rows), ROWS_A_TRANSACTION):
             with connection.cursor().copy(b"COPY bench_messages FROM STDIN") as into:

@@ -37,7 +37,6 @@ def _accepted(arena: Arena) -> list[str]:
     shop.verb(campaign, "send")
     arena.until(lambda: shop.report(campaign)["counts"]["accepted"] == MESSAGES, 120)
     with arena.connection("sender") as connection:
-        connection.execute("SET row_security = off")
         query = "SELECT provider_message_id FROM messages WHERE campaign_id = %s ORDER BY md5(provider_message_id)"
         return [row[0] for row in connection.execute(query, [campaign])]
 

@@ -64,5 +64,4 @@ def _all_accepted(arena: Arena, first: int) -> None:
     """None of them waits any more."""
     query = "SELECT count(*) FROM singles WHERE batch_id > %s"
     with arena.connection("sender") as connection:
-        connection.execute("SET row_security = off")
         arena.until(lambda: connection.execute(query, [first]).fetchone() == (0,), 120)
