@@ -47,7 +47,8 @@ def main() -> None:
             for figure in MEASUREMENTS[name](arena, arguments.size):
                 found.append(figure)
                 console.print(figures.line(figure))
-    figures.save(found, arguments.out)
+        # What was measured is kept, whatever becomes of the rest.
+        figures.save(found, arguments.out)
     console.print(figures.table(found, f"{os.cpu_count()} cores, fsync on"))
     console.print(f"kept in {arguments.out}")
 
