@@ -2,6 +2,8 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -18,6 +20,7 @@ from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub
 from astronote.sender.v1.batches_pb2 import SendBatch
 from kit.channel import CLIENT_AGENT_HEADER, CLIENT_PURPOSE_HEADER
+from services.campaigns.store import CampaignStore
 from tests.conftest import TestMesh
 
 GREEK = "Γεια σου {{first_name|φίλε}}"
@@ -72,6 +75,15 @@ async def opened(shop: Shop, stub: Any, method: str, request: Any, agent: str = 
     return await getattr(stub(peer.channel), method)(
         request, metadata=(*peer.metadata(role="public"), *client), timeout=20
     )
+
+
+@asynccontextmanager
+async def undone(mesh: TestMesh) -> AsyncIterator[CampaignStore]:
+    """A transaction that ends as if it had never been: the mesh's own dispatcher would send what it adds."""
+    await mesh.service("campaigns")
+    async with CampaignStore.open_pipeline(mesh.app("campaigns").database) as store:
+        yield store
+        await store.driver.rollback()
 
 
 async def age(shop: Shop, campaign_id: str, seconds: int = 3600) -> None:

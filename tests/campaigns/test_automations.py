@@ -19,12 +19,12 @@ from astronote.campaigns.v1.campaigns_pb2 import Campaign, ListCampaignsRequest
 from astronote.campaigns.v1.campaigns_pb2_grpc import CampaignsServiceStub
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1 import lists_pb2 as lists
-from astronote.contacts.v1.audience_pb2 import Rule
+from astronote.contacts.v1.audience_pb2 import ActivityCondition, Rule
 from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub, ImportsServiceStub
 from astronote.contacts.v1.lists_pb2_grpc import ListsServiceStub
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.audiences import LeaseLostError
-from tests.campaigns.shop import Shop, refusal, sending
+from tests.campaigns.shop import Shop, refusal, sending, undone
 
 FIRST, SECOND = "+306911111111", "+306922222222"
 
@@ -133,16 +133,32 @@ async def test_a_birthday_is_greeted_once_a_year(rich_shop: Shop) -> None:
     for _ in range(2):
         await database(rich_shop, "UPDATE automations SET run_time = now() WHERE merchant_id = :merchant_id")
         await until(lambda: settled(rich_shop, "birthday"))
-        await until(lambda: is_asked(rich_shop))
+        await until(lambda: is_asked(rich_shop, "birthday"))
     (campaign,) = await sent(rich_shop, "birthday")
     assert [each.phone for each in (await sending(rich_shop, campaign.id)).recipients] == [FIRST]
 
 
-async def is_asked(shop: Shop) -> bool:
+async def test_whoever_was_silent_is_texted(rich_shop: Shop) -> None:
+    month = ActivityCondition(kind=ActivityCondition.SILENT, within_days=30)
+    missed = await own(rich_shop, Trigger.DAILY, {}, conditions=Rule(activity=month))
+    id = await person(rich_shop, FIRST)
+    await person(rich_shop, SECOND)
+    long_ago = text("UPDATE contacts SET create_time = now() - interval '31 days' WHERE id = :id")
+    async with rich_shop.mesh.app("contacts").database.pipeline.begin() as connection:
+        await connection.execute(long_ago, {"id": id})
+    for _ in range(2):
+        await database(rich_shop, "UPDATE automations SET run_time = now() WHERE merchant_id = :merchant_id")
+        await until(lambda: settled(rich_shop, missed.id))
+        await until(lambda: is_asked(rich_shop, missed.id))
+    (campaign,) = await sent(rich_shop, missed.id)
+    assert [each.phone for each in (await sending(rich_shop, campaign.id)).recipients] == [FIRST]
+
+
+async def is_asked(shop: Shop, id: str) -> bool:
     """Whether the day is over."""
     async with CampaignStore.open_pipeline(shop.mesh.app("campaigns").database) as store:
-        query = "SELECT run_time > now() FROM automations WHERE merchant_id = :merchant_id AND id = 'birthday'"
-        return bool(await store.connection.scalar(text(query), {"merchant_id": shop.merchant_id}))
+        query = "SELECT run_time > now() FROM automations WHERE merchant_id = :merchant_id AND id = :id"
+        return bool(await store.connection.scalar(text(query), {"merchant_id": shop.merchant_id, "id": id}))
 
 
 async def test_a_list_with_conditions_and_a_tag_with_a_delay_are_data(rich_shop: Shop) -> None:
@@ -179,22 +195,20 @@ async def test_whoever_lost_the_lease_makes_no_campaign(shop: Shop) -> None:
         for key in ("one", "one", "two"):
             await store.enrol(shop.merchant_id, Trigger.OFFER_REDEEMED, "", [contact_id], key)
     assert (await stats(shop, always.id)).triggered == 2
-    async with app.database.pipeline.connect() as connection:
-        store = CampaignStore(connection, "")
+    async with undone(shop.mesh) as store:
         mine = {"merchant_id": shop.merchant_id}
         due = text(
             "UPDATE enrolments SET due_time = 'epoch', lease_expire_time = 'epoch' WHERE merchant_id = :merchant_id"
         )
-        await connection.execute(due, mine)
+        await store.connection.execute(due, mine)
         taken = await store.take_enrolments(10, "first", 60)
         assert [row.contact_id for row in taken] == [contact_id] * 2
         assert not [row for row in await store.take_enrolments(10, "second", 60) if row.merchant_id == shop.merchant_id]
-        await connection.execute(due, mine)
+        await store.connection.execute(due, mine)
         again = await store.take_enrolments(10, "second", 60)
         with pytest.raises(LeaseLostError):
             await store.settle_enrolments(taken, "first", "conditions", [contact_id], str(uuid.uuid4()))
         await store.settle_enrolments(again, "second", "conditions", [contact_id], str(uuid.uuid4()))
-        await connection.rollback()
 
 
 async def test_a_list_that_is_not_there_is_refused(shop: Shop) -> None:

@@ -1,12 +1,9 @@
 """Which batches go out next and which books are closed next, in a transaction that nobody else sees."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from sqlalchemy import text
 
 from astronote.sender.v1.events_pb2 import CampaignTally
-from services.campaigns.store import CampaignStore
+from tests.campaigns.shop import undone
 from tests.conftest import TestMesh
 
 ENDED = """
@@ -29,15 +26,6 @@ DUE = """
     UPDATE batches SET due_time = now() + make_interval(secs => :seconds)
     WHERE campaign_id = ANY(CAST(:ids AS uuid[])) AND number >= :first
 """
-
-
-@asynccontextmanager
-async def undone(mesh: TestMesh) -> AsyncIterator[CampaignStore]:
-    """A transaction that ends as if it had never been: the mesh's own dispatcher would send what it adds."""
-    await mesh.service("campaigns")
-    async with CampaignStore.open_pipeline(mesh.app("campaigns").database) as store:
-        yield store
-        await store.driver.rollback()
 
 
 async def test_campaigns_that_stand_still_hold_up_no_other(mesh: TestMesh, merchant_id: str) -> None:
