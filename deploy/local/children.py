@@ -171,6 +171,11 @@ class Child:
                     logger.exception("%s could not be started", self.name)
 
 
+def launched(command: Iterable[str], user: str = "", death_signal: signal.Signals = signal.SIGKILL) -> tuple[str, ...]:
+    """The command line of what becomes `command`, as the user, and gets `death_signal` when this process ends."""
+    return (sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(int(death_signal)), user, *command)
+
+
 def spawn(
     command: Iterable[str],
     environment: Mapping[str, str],
@@ -185,10 +190,9 @@ def spawn(
     With a log (a file descriptor) it has a session of its own, so that Ctrl-C reaches only the supervisor, which stops
     all in order; without one it shares our terminal.
     """
-    launch = (sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(int(death_signal)), user, *command)
     return _spawner.submit(
         lambda: subprocess.Popen(
-            launch,
+            launched(command, user, death_signal),
             env=dict(environment),
             cwd=folder,
             stdin=None if log is None else subprocess.DEVNULL,

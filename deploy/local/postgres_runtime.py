@@ -15,6 +15,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from deploy.local import children
 from deploy.local.errors import PostgresMissingError
 
 SHARED = Path("/var/lib/astronote")
@@ -69,7 +70,7 @@ def _place(folder: Path, user: str) -> Path:
     if not user:
         return place
     _give(place, user)
-    if _run(("test", "-w", str(place)), user).returncode == 0:
+    if _run(("/bin/sh", "-c", 'test -w "$0"', str(place)), user).returncode == 0:
         return place
     # A name by chance, kept in the folder: whoever deletes the folder and starts again gets a new database.
     place = SHARED / f"postgres-{secrets.token_hex(8)}"
@@ -105,10 +106,7 @@ def _binaries(user: str) -> Path:
 
 def _runs(binaries: Path, user: str) -> bool:
     """Asked of the system rather than worked out from modes: parents, ACLs and mount options all have a say."""
-    try:
-        return _run((str(binaries / "postgres"), "--version"), user).returncode == 0
-    except OSError:
-        return False
+    return _run((str(binaries / "postgres"), "--version"), user).returncode == 0
 
 
 def _copy(package: Path, destination: Path) -> None:
@@ -130,12 +128,9 @@ def _copy(package: Path, destination: Path) -> None:
 
 
 def _run(command: tuple[str, ...], user: str, timeout_seconds: float = 20) -> subprocess.CompletedProcess[str]:
-    entry = pwd.getpwnam(user) if user else None
+    """Never by `subprocess`'s own `user`: for that Python forks, and a fork beside a busy gRPC dies by SIGSEGV."""
     return subprocess.run(
-        command,
-        user=entry and entry.pw_uid,
-        group=entry and entry.pw_gid,
-        extra_groups=os.getgrouplist(user, entry.pw_gid) if entry else None,
+        children.launched(command, user),
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
         cwd="/",
         capture_output=True,

@@ -1,5 +1,6 @@
 """A real cluster: what it promises, what it survives, and what each role may do in it."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import psycopg
 import pytest
 from psycopg import errors
@@ -85,6 +87,28 @@ def ini(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / service).mkdir()
         (root / service / "0001.py").write_text(MIGRATION)
     return file
+
+
+async def test_its_programs_run_beside_a_busy_grpc(folder: Path) -> None:
+    """A fork would not: gRPC's threads hold what the child needs, and it dies by SIGSEGV two times in five."""
+    runtime = postgres_runtime.prepare(folder)
+    server = grpc.aio.server()
+    port = server.add_insecure_port(f"{ports.HOST}:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"{ports.HOST}:{port}") as channel:
+
+        async def ask() -> None:
+            while True:
+                with contextlib.suppress(grpc.aio.AioRpcError):  # there is no such method, which is an answer too
+                    await channel.unary_unary("/a/b")(b"")
+
+        asking = [asyncio.create_task(ask()) for _ in range(4)]
+        done = [await asyncio.to_thread(runtime.run, "postgres", "--version") for _ in range(15)]
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    await server.stop(None)
+    assert [(run.returncode, run.stderr) for run in done] == [(0, "")] * 15
 
 
 def test_durable_bounded_greek_and_local(postgres: Postgres) -> None:
