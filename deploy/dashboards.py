@@ -37,6 +37,20 @@ def by(title: str, unit: str, label: str, query: str) -> Panel:
     return Panel(title, unit, {f"{{{{{label}}}}}": query})
 
 
+def rate(metric: str) -> str:
+    """How much a second, over all pods."""
+    return f"sum(rate({metric}[5m]))"
+
+
+def a_day(metric: str) -> str:
+    return f"sum(increase({metric}[1d]))"
+
+
+def rates(title: str, label: str, metric: str, unit: str = "short") -> Panel:
+    """A line for each value of a label: how much a second."""
+    return by(title, unit, label, f"sum by ({label}) (rate({metric}[5m]))")
+
+
 def stat(title: str, unit: str, query: str, alarm_from: float | None = None) -> Panel:
     return Panel(title, unit, {"": query}, is_stat=True, alarm_from=alarm_from)
 
@@ -47,29 +61,31 @@ def quantiles(title: str, buckets: str) -> Panel:
     return Panel(title, "s", {name: f"histogram_quantile({share}, {buckets})" for name, share in wanted.items()})
 
 
+TEXTS_OF_CUSTOMERS = rates("Texts of customers", "kind", "inbound_texts_total")
+
 DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
     "mesh": (
         "Mesh",
         [
-            stat("Requests a second", "reqps", "sum(rate(http_seconds_count[5m]))"),
+            stat("Requests a second", "reqps", rate("http_seconds_count")),
             stat(
                 "Of these 5xx",
                 "percentunit",
-                'sum(rate(http_seconds_count{status=~"5.."}[5m])) / sum(rate(http_seconds_count[5m]))',
+                rate('http_seconds_count{status=~"5.."}') + " / " + rate("http_seconds_count"),
                 0.01,
             ),
             stat("In hand", "short", "sum(http_in_hand)"),
             stat("Pods that answer", "short", 'sum(up{app=~"accounts|campaigns|contacts|gateway|sender|wallet"})'),
             stat("Oldest event in an outbox", "s", "max(outbox_oldest_seconds)", 60),
-            stat("Dead letters in a day", "short", "sum(increase(dead_letters_total[1d]))", 1),
-            by("Requests by status", "reqps", "status", "sum by (status) (rate(http_seconds_count[5m]))"),
+            stat("Dead letters in a day", "short", a_day("dead_letters_total"), 1),
+            rates("Requests by status", "status", "http_seconds_count", "reqps"),
             quantiles("Time to answer", f"sum by (le) (rate(http_seconds_bucket{{{STREAMS}}}[5m]))"),
-            by("RPCs by service", "reqps", "app", "sum by (app) (rate(rpc_seconds_count[5m]))"),
-            by(
+            rates("RPCs by service", "app", "rpc_seconds_count", "reqps"),
+            rates(
                 "RPCs that nobody anticipated",
-                "reqps",
                 "method",
-                'sum by (method) (rate(rpc_seconds_count{code=~"INTERNAL|UNKNOWN|DEADLINE_EXCEEDED|UNAVAILABLE"}[5m]))',
+                'rpc_seconds_count{code=~"INTERNAL|UNKNOWN|DEADLINE_EXCEEDED|UNAVAILABLE"}',
+                "reqps",
             ),
             by(
                 "Slowest RPCs (of 100)",
@@ -79,28 +95,23 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
             ),
             by("Calls in hand by service", "short", "service", "sum by (service) (service_calls_in_hand)"),
             by("Messages waiting by consumer", "short", "consumer", "max by (consumer) (consumer_waiting)"),
-            by(
-                "Messages handled",
-                "short",
-                "consumer",
-                'sum by (consumer) (rate(consumer_seconds_count{outcome="handled"}[5m]))',
-            ),
-            by("Events relayed", "short", "app", "sum by (app) (rate(outbox_relayed_total[5m]))"),
-            by("Failing work", "short", "exported_job", "sum by (exported_job) (rate(job_failures_total[5m]))"),
+            rates("Messages handled", "consumer", 'consumer_seconds_count{outcome="handled"}'),
+            rates("Events relayed", "app", "outbox_relayed_total"),
+            rates("Failing work", "exported_job", "job_failures_total"),
             Panel(
                 "Database connections in use",
                 "short",
                 {"{{app}} {{role}}": "max by (app, role) (database_connections_in_use)"},
             ),
             by("Memory", "bytes", "app", "max by (app) (process_resident_memory_bytes)"),
-            by("CPU", "short", "app", "sum by (app) (rate(process_cpu_seconds_total[5m]))"),
+            rates("CPU", "app", "process_cpu_seconds_total"),
             by("Broker reached", "short", "app", "min by (app) (broker_connected)"),
         ],
     ),
     "sending": (
         "Send path",
         [
-            stat("Texts accepted a second", "short", 'sum(rate(messages_recorded_total{outcome="ACCEPTED"}[5m]))'),
+            stat("Texts accepted a second", "short", rate('messages_recorded_total{outcome="ACCEPTED"}')),
             stat("Campaigns sending", "short", 'max(campaigns_open{state="SENDING"})'),
             stat("Unknown messages", "short", "max(messages_unknown)", 1000),
             stat("Breaker", "bool_on_off", "max(breaker_open)", 1),
@@ -109,26 +120,26 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
             lines(
                 "The funnel, recipients a second",
                 "short",
-                prepared="sum(rate(recipients_prepared_total[5m]))",
-                submitted='sum(rate(messages_recorded_total{outcome!="SKIPPED"}[5m]))',
-                accepted='sum(rate(messages_recorded_total{outcome="ACCEPTED"}[5m]))',
-                delivered='sum(rate(message_moves_total{to_state="DELIVERED"}[5m]))',
-                failed='sum(rate(message_moves_total{to_state="FAILED"}[5m]))',
-                skipped='sum(rate(messages_recorded_total{outcome="SKIPPED"}[5m]))',
+                prepared=rate("recipients_prepared_total"),
+                submitted=rate('messages_recorded_total{outcome!="SKIPPED"}'),
+                accepted=rate('messages_recorded_total{outcome="ACCEPTED"}'),
+                delivered=rate('message_moves_total{to_state="DELIVERED"}'),
+                failed=rate('message_moves_total{to_state="FAILED"}'),
+                skipped=rate('messages_recorded_total{outcome="SKIPPED"}'),
             ),
             by("Campaigns without a final report", "short", "state", "max by (state) (campaigns_open)"),
             by("Recipients on the road", "short", "state", "max by (state) (recipients_open)"),
             by("Reports that became final", "short", "state", "sum by (state) (increase(campaigns_final_total[1h]))"),
-            by("Calls to the provider", "reqps", "outcome", "sum by (outcome) (rate(submissions_total[5m]))"),
+            rates("Calls to the provider", "outcome", "submissions_total", "reqps"),
             quantiles("Time of a call", "sum by (le) (rate(provider_seconds_bucket[5m]))"),
-            by("Submissions held back", "short", "why", "sum by (why) (rate(submissions_held_total[5m]))"),
+            rates("Submissions held back", "why", "submissions_held_total"),
             lines(
                 "Delivery reports a second",
                 "short",
-                applied="sum(rate(delivery_reports_applied_total[5m]))",
-                parked="sum(rate(delivery_reports_parked_total[5m]))",
-                quarantined="sum(rate(delivery_reports_quarantined_total[5m]))",
-                of__nobody="sum(rate(delivery_reports_orphaned_total[5m]))",
+                applied=rate("delivery_reports_applied_total"),
+                parked=rate("delivery_reports_parked_total"),
+                quarantined=rate("delivery_reports_quarantined_total"),
+                of__nobody=rate("delivery_reports_orphaned_total"),
             ),
             lines(
                 "Unknowns",
@@ -137,14 +148,14 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 proven__in__an__hour="sum(increase(unknown_messages_proven_total[1h]))",
                 late__in__an__hour="sum(increase(evidence_late_total[1h]))",
             ),
-            by("Look-ups at the provider", "short", "outcome", "sum by (outcome) (rate(orphans_looked_up_total[5m]))"),
+            rates("Look-ups at the provider", "outcome", "orphans_looked_up_total"),
             lines(
                 "Oldest that waits",
                 "s",
                 posted__body="max(webhooks_waiting_oldest_seconds)",
                 unknown="max(messages_unknown_oldest_seconds)",
             ),
-            by("Texts of customers", "short", "kind", "sum by (kind) (rate(inbound_texts_total[5m]))"),
+            TEXTS_OF_CUSTOMERS,
         ],
     ),
     "money": (
@@ -152,7 +163,7 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
         [
             stat("Ledger's contradictions", "short", "max(ledger_discrepancies)", 1),
             stat("Tallies' contradictions", "short", "max(tally_discrepancies)", 1),
-            stat("Evidence against our books", "short", "sum(increase(evidence_contradicting_total[1d]))", 1),
+            stat("Evidence against our books", "short", a_day("evidence_contradicting_total"), 1),
             stat("Since the last recount", "s", "time() - max(ledger_recount_time_seconds)", 1800),
             stat("Oldest open hold", "s", "max(wallet_hold_oldest_seconds)", 14 * 86400),
             stat("Settlements waiting", "short", "max(settlements_waiting)", 1000),
@@ -169,20 +180,27 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 purchased='max(wallet_credits{balance="purchased"})',
                 granted='max(wallet_credits{balance="granted"})',
             ),
-            by(
+            rates(
                 "The wallet's moves",
-                "reqps",
                 "method",
-                'sum by (method) (rate(rpc_seconds_count{method=~".*/(Hold|Settle|CloseHold|GrantCredits)"}[5m]))',
-            ),
-            by(
-                "What the wallet refuses",
+                'rpc_seconds_count{method=~".*/(Hold|Settle|CloseHold|GrantCredits)"}',
                 "reqps",
-                "code",
-                'sum by (code) (rate(rpc_seconds_count{app="wallet",code!="OK"}[5m]))',
             ),
+            rates("What the wallet refuses", "code", 'rpc_seconds_count{app="wallet",code!="OK"}', "reqps"),
             lines("Settlements", "short", waiting="max(settlements_waiting)", failing="max(settlements_failing)"),
             lines("Open holds", "short", open="max(wallet_holds_open)"),
+            lines(
+                "Oldest that is open",
+                "s",
+                hold="max(wallet_hold_oldest_seconds)",
+                automatic__purchase="max(wallet_top_up_oldest_seconds)",
+            ),
+            lines(
+                "Payments that need somebody, in an hour",
+                "short",
+                given__up="sum(increase(stripe_events_dead_total[1h]))",
+                not__as__asked="sum(increase(discrepant_payments_total[1h]))",
+            ),
         ],
     ),
     "merchants": (
@@ -191,17 +209,17 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
             stat(
                 "Registered in a day",
                 "short",
-                'sum(increase(rpc_seconds_count{method=~".*/Register",code="OK"}[1d]))',
+                a_day('rpc_seconds_count{method=~".*/Register",code="OK"}'),
             ),
             stat(
                 "Campaigns sent in a day",
                 "short",
-                'sum(increase(rpc_seconds_count{method=~".*/SendCampaign",code="OK"}[1d]))',
+                a_day('rpc_seconds_count{method=~".*/SendCampaign",code="OK"}'),
             ),
-            stat("Texts accepted in a day", "short", 'sum(increase(messages_recorded_total{outcome="ACCEPTED"}[1d]))'),
-            stat("Redeemed in a day", "short", 'sum(increase(rpc_seconds_count{method=~".*/Redeem.*",code="OK"}[1d]))'),
-            stat("Opt-outs by text in a day", "short", 'sum(increase(inbound_texts_total{kind="STOP"}[1d]))'),
-            stat("Refused as too often", "reqps", "sum(rate(http_limited_total[5m]))"),
+            stat("Texts accepted in a day", "short", a_day('messages_recorded_total{outcome="ACCEPTED"}')),
+            stat("Redeemed in a day", "short", a_day('rpc_seconds_count{method=~".*/Redeem.*",code="OK"}')),
+            stat("Opt-outs by text in a day", "short", a_day('inbound_texts_total{kind="STOP"}')),
+            stat("Refused as too often", "reqps", rate("http_limited_total")),
             by("Busiest routes", "reqps", "route", "topk(8, sum by (route) (rate(http_seconds_count[5m])))"),
             by(
                 "Routes that refuse most",
@@ -212,19 +230,19 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
             lines(
                 "People let in",
                 "short",
-                logged__in='sum(rate(rpc_seconds_count{method=~".*/Login",code="OK"}[5m]))',
-                refused='sum(rate(rpc_seconds_count{method=~".*/Login",code!="OK"}[5m]))',
-                renewed='sum(rate(rpc_seconds_count{method=~".*/Refresh",code="OK"}[5m]))',
+                logged__in=rate('rpc_seconds_count{method=~".*/Login",code="OK"}'),
+                refused=rate('rpc_seconds_count{method=~".*/Login",code!="OK"}'),
+                renewed=rate('rpc_seconds_count{method=~".*/Refresh",code="OK"}'),
             ),
-            by("Refused as too often, by route", "reqps", "route", "sum by (route) (rate(http_limited_total[5m]))"),
+            rates("Refused as too often, by route", "route", "http_limited_total", "reqps"),
             lines(
                 "Pages of customers",
                 "reqps",
-                offers='sum(rate(http_seconds_count{route=~".*/o/.*"}[5m]))',
-                opt__outs='sum(rate(http_seconds_count{route=~".*/u/.*"}[5m]))',
-                forms='sum(rate(http_seconds_count{route=~".*/f/.*"}[5m]))',
+                offers=rate('http_seconds_count{route=~".*/o/.*"}'),
+                opt__outs=rate('http_seconds_count{route=~".*/u/.*"}'),
+                forms=rate('http_seconds_count{route=~".*/f/.*"}'),
             ),
-            by("Texts of customers", "short", "kind", "sum by (kind) (rate(inbound_texts_total[5m]))"),
+            TEXTS_OF_CUSTOMERS,
         ],
     ),
 }

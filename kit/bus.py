@@ -215,6 +215,8 @@ class Inbox:
         self._running: set[asyncio.Task[None]] = set()
         # Failures by key; a message that was only put off has none.
         self._faults: Counter[str] = Counter()
+        # From the beginning at zero: Prometheus sees no increase in a series that begins at one.
+        DEAD_LETTERS.labels(self._subject)
 
     async def step(self) -> bool:
         """Fetches as many messages as there are hands free, and sets them to work."""

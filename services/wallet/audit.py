@@ -17,6 +17,9 @@ RECOUNTED = Gauge("ledger_recount_time_seconds", "When this replica has last cou
 BALANCES = Gauge("wallet_credits", "Credits of all merchants together, by balance.", ["balance"])
 HOLDS = Gauge("wallet_holds_open", "Holds that are not closed.")
 HOLDS_SECONDS = Gauge("wallet_hold_oldest_seconds", "How long the oldest of these has been open.")
+TOP_UP_SECONDS = Gauge(
+    "wallet_top_up_oldest_seconds", "How long the oldest automatic purchase has been open whose end nobody knows."
+)
 log = structlog.get_logger()
 
 
@@ -34,12 +37,14 @@ class Recount:
                 return False
             discrepancies = await store.discrepancies()
             balances, (holds, oldest_seconds) = await store.balances(), await store.open_holds()
+            top_up_seconds = await store.oldest_top_up_seconds()
         DISCREPANCIES.set(discrepancies)
         RECOUNTED.set_to_current_time()
         for balance, credits in balances.items():
             BALANCES.labels(balance).set(credits)
         HOLDS.set(holds)
         HOLDS_SECONDS.set(oldest_seconds)
+        TOP_UP_SECONDS.set(top_up_seconds)
         if discrepancies:
             log.error("ledger", discrepancies=discrepancies)
         return False

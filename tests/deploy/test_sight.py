@@ -18,6 +18,7 @@ from prometheus_client import REGISTRY
 
 import kit
 import services
+from astronote.accounts.v1.events_pb2 import MerchantRegistered
 from deploy import dashboards
 from services.campaigns.figures import Figures as CampaignFigures
 from services.sender.figures import Figures as SenderFigures
@@ -29,6 +30,7 @@ from tests.test_architecture import METHODS
 MONITORING = ROOT / "deploy/k8s/components/monitoring"
 RULES = yaml.safe_load((MONITORING / "rules.yaml").read_text())["spec"]
 ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
+TRIALS = yaml.safe_load((MONITORING / "rules.test.yaml").read_text())["tests"]
 # Of Prometheus itself, and what it adds to each sample (`pods.yaml`); our own label `job` becomes `exported_job`.
 UP = {"up": set[str]()}
 ADDED = {"app", "pod", "le", "exported_job"}
@@ -83,6 +85,12 @@ def test_every_alert_says_what_to_do(alert: str) -> None:
     assert alert in (ROOT / "docs/runbooks/README.md").read_text()
 
 
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_is_tried_where_it_fires_and_where_it_is_silent(alert: str) -> None:
+    tried = [case for test in TRIALS for case in test["alert_rule_test"] if case["alertname"] == alert]
+    assert {bool(case["exp_alerts"]) for case in tried} == {True, False}
+
+
 def test_the_alerts_fire_when_they_should(tmp_path: Path) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
@@ -121,6 +129,10 @@ async def test_what_waits_is_counted(mesh: TestMesh) -> None:
         await asyncio.sleep(0.05)
     for metric in ("messages_unknown", "webhooks_waiting", "wallet_holds_open", "batch_generation_max"):
         assert REGISTRY.get_sample_value(metric) is not None
+    assert REGISTRY.get_sample_value("wallet_top_up_oldest_seconds") >= 0
+    # A counter that begins with its first event hides that one: `increase` sees a series from its second sample on.
+    subject = f"event.{MerchantRegistered.DESCRIPTOR.full_name}"
+    assert REGISTRY.get_sample_value("dead_letters_total", {"subject": subject}) is not None
     assert REGISTRY.get_sample_value("ledger_discrepancies") == 0
     assert REGISTRY.get_sample_value("wallet_credits", {"balance": "held"}) >= 0
     assert REGISTRY.get_sample_value("database_connections_in_use", {"role": "pipeline"}) >= 0

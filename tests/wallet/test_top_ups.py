@@ -124,6 +124,7 @@ async def test_what_is_open_for_a_day_is_not_charged_again(shop: Buyer, top_ups:
             text("UPDATE purchases SET create_time = now() - interval '1 day' WHERE merchant_id = :id AND automatic"),
             {"id": shop.merchant_id},
         )
+        assert await store.oldest_top_up_seconds() >= 86_400
     await put_off(shop, -timedelta(seconds=1))
     await top_ups.step()
     (begun,) = await bought(shop)

@@ -2,9 +2,10 @@
 
 from sqlalchemy import func, select, text
 
+from astronote.wallet.v1.billing_pb2 import Purchase
 from astronote.wallet.v1.wallet_pb2 import HoldRecord
 from kit.store import Store
-from services.wallet.tables import holds, wallets
+from services.wallet.tables import holds, purchases, wallets
 
 # What must never be: one snapshot of the whole ledger, held against itself.
 RECOUNT = text("""
@@ -63,6 +64,12 @@ class AuditStatements(Store):
         query = select(func.count(), func.coalesce(age, 0)).where(holds.c.state == HoldRecord.OPEN)
         count, seconds = (await self.connection.execute(query)).one()
         return int(count), float(seconds)
+
+    async def oldest_top_up_seconds(self) -> float:
+        """The age of the oldest automatic purchase that is open; 0 where none is. Over all merchants."""
+        age = func.extract("epoch", func.now() - func.min(purchases.c.create_time))
+        query = select(func.coalesce(age, 0)).where(purchases.c.automatic, purchases.c.state == Purchase.OPEN)
+        return float((await self.connection.execute(query)).scalar_one())
 
     async def discrepancies(self) -> int:
         """Wallets, journals and holds that a replay of the entries contradicts. Over all merchants."""
