@@ -75,6 +75,9 @@ class Wiring:
             "MITTO_TRAFFIC_ACCOUNT_ID": self.given("MITTO_TRAFFIC_ACCOUNT_ID", "local"),
         }
 
+    def public_base_url(self) -> str:
+        return self.given("PUBLIC_BASE_URL", f"http://{self.address('gateway')}")
+
     def webhook_secret(self) -> str:
         return self.given("WEBHOOK_SECRET", self.credentials.webhook_secret)
 
@@ -105,35 +108,43 @@ class Member:
         return (sys.executable, *(self.arguments or ("-m", f"services.{self.identity}")))
 
 
-MEMBERS = (
-    Member(
-        "mitto",
+def _stand_in(name: str, port: int, real: str, settings: Callable[[Wiring], Mapping[str, str]]) -> Member:
+    """`port` is the default of its setting."""
+    prefix = name.upper()
+    return Member(
+        name,
         Kind.STAND_IN,
-        arguments=("-m", "deploy.local.mitto"),
-        port=("MITTO_PORT", 8081),
-        real="MITTO_API_BASE",
+        arguments=("-m", f"deploy.local.{name}"),
+        port=(f"{prefix}_PORT", port),
+        real=real,
         database=False,
         settings=lambda wiring: {
-            "MITTO_PORT": str(wiring.ports["mitto"]),
+            f"{prefix}_PORT": str(wiring.ports[name]),
+            f"{prefix}_DATA": str(wiring.data / name),
+            **settings(wiring),
+        },
+    )
+
+
+MEMBERS = (
+    _stand_in(
+        "mitto",
+        8081,
+        real="MITTO_API_BASE",
+        settings=lambda wiring: {
             "MITTO_API_KEY": wiring.mitto()["MITTO_API_KEY"],
             "MITTO_CALLBACK_URL": f"http://{wiring.address('gateway')}",
             "MITTO_CALLBACK_SECRET": wiring.webhook_secret(),
-            "MITTO_DATA": str(wiring.data / "mitto"),
         },
     ),
-    Member(
+    _stand_in(
         "stripe",
-        Kind.STAND_IN,
-        arguments=("-m", "deploy.local.stripe"),
-        port=("STRIPE_PORT", 8082),
+        8082,
         real="STRIPE_SECRET_KEY",
-        database=False,
         settings=lambda wiring: {
-            "STRIPE_PORT": str(wiring.ports["stripe"]),
             "STRIPE_SECRET_KEY": wiring.stripe()["STRIPE_SECRET_KEY"],
             "STRIPE_WEBHOOK_URL": f"http://{wiring.address('gateway')}/webhooks/stripe",
             "STRIPE_WEBHOOK_SECRET": wiring.stripe()["STRIPE_WEBHOOK_SECRET"].partition(",")[0],
-            "STRIPE_DATA": str(wiring.data / "stripe"),
         },
     ),
     Member(
@@ -148,14 +159,14 @@ MEMBERS = (
         "contacts",
         settings=lambda wiring: {
             "SUPPRESSION_KEY": wiring.given("SUPPRESSION_KEY", wiring.credentials.suppression_key),
-            "PUBLIC_BASE_URL": wiring.given("PUBLIC_BASE_URL", f"http://{wiring.address('gateway')}"),
+            "PUBLIC_BASE_URL": wiring.public_base_url(),
         },
     ),
     Member(
         "campaigns",
         settings=lambda wiring: {
             "LINK_KEY": wiring.given("LINK_KEY", wiring.credentials.link_key),
-            "PUBLIC_BASE_URL": wiring.given("PUBLIC_BASE_URL", f"http://{wiring.address('gateway')}"),
+            "PUBLIC_BASE_URL": wiring.public_base_url(),
         },
     ),
     Member(

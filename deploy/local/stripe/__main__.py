@@ -1,8 +1,5 @@
 """Runs the stand-in until SIGTERM or Ctrl-C, with settings from `STRIPE_*` in the environment."""
 
-import asyncio
-import signal
-import sys
 from pathlib import Path
 
 import uvloop
@@ -23,14 +20,5 @@ class Settings(BaseSettings):
     data: Path | None = None
 
 
-async def main(settings: Settings) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with StripeStandIn(**settings.model_dump()) as stripe:
-        sys.stderr.write(f"the stand-in for Stripe listens on {stripe.url}\n")
-        await stopped.wait()
-
-
 if __name__ == "__main__":
-    uvloop.run(main(Settings()))
+    uvloop.run(StripeStandIn(**Settings().model_dump()).run())
