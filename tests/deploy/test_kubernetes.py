@@ -25,7 +25,7 @@ MEMBERS = (*SERVICES, "gateway")
 CLUSTERS = ("local", "staging", "production")
 KUBERNETES = "1.37"
 CLOSED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-# Of operators, whose schemas are not Kubernetes's: what we say to them is held against their documentation by eye.
+# Of operators, whose schemas are not Kubernetes's: `test_foreign.py`.
 FOREIGN = ("cert-manager.io/v1", "postgresql.cnpg.io/v1", "monitoring.coreos.com/v1")
 
 
