@@ -60,8 +60,8 @@ format: $(VENV)/ready
 LOCKED := --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-emit-index-url --no-header -q
 lock: ## requirements.lock from pyproject.toml, and the part of it that the image gets
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install -q uv
-	$(VENV)/lock/bin/uv pip compile pyproject.toml --group local --group dev $(LOCKED) -o requirements.lock
-	$(VENV)/lock/bin/uv pip compile pyproject.toml $(LOCKED) -c requirements.lock -o requirements-image.lock
+	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra traces --group local --group dev $(LOCKED) -o requirements.lock
+	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra traces $(LOCKED) -c requirements.lock -o requirements-image.lock
 
 clean: ## everything that was made here; data in .data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
