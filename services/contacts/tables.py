@@ -1,5 +1,7 @@
 """The schema. Columns are named like the fields of their messages, so that a row is its message."""
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     Column,
@@ -73,27 +75,51 @@ suppressions = Table(
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
-# Who agreed to what, and who took it back: a chain of statements a merchant (ledger.py). The three tables of the ledger
-# are added to and never changed; `consent_origins` beside them is what an erasure takes away.
+
+def _said() -> list[Column[Any]]:
+    """What a statement of consent says (ledger.py)."""
+    enums = {"event": Consent.Event, "purpose": Consent.Purpose, "legal_basis": Consent.LegalBasis}
+    return [
+        *(Column(name, EnumName(enum), nullable=False) for name, enum in enums.items()),
+        Column("source", Text, nullable=False),
+        # Of `wordings`, and what commits to the origin; empty for none.
+        *(Column(name, LargeBinary, nullable=False) for name in ("wording_hash", "origin_hash", "people_root")),
+        Column("people_count", Integer, nullable=False),
+    ]
+
+
+# Who agreed to what, and who took it back, until it is linked. Not changed, and it leaves for the chain only.
+unlinked_consents = Table(
+    "unlinked_consents",
+    metadata,
+    Column("id", BIGINT, Identity(), primary_key=True),
+    Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    *_said(),
+    # With the origin, where there is one: then there is a salt.
+    *(Column(name, Text, nullable=False) for name in ("wording", "ip_address", "user_agent")),
+    Column("salt", LargeBinary),
+    # Those whom it is about, in the order of their tree; null where there is no contact.
+    Column("contact_ids", ARRAY(Uuid(as_uuid=False)), nullable=False),
+    Column("phone_hashes", ARRAY(LargeBinary), nullable=False),
+    # Not the transaction's time, which may be long before.
+    Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+)
+
+# A chain of statements a merchant. The three tables of the ledger are added to and never changed; `consent_origins`
+# beside them is what an erasure takes away.
 consents = Table(
     "consents",
     metadata,
     Column("merchant_id", Uuid(as_uuid=False), primary_key=True),
     # From 1, without a gap.
     Column("number", Integer, primary_key=True),
-    Column("event", EnumName(Consent.Event), nullable=False),
-    Column("purpose", EnumName(Consent.Purpose), nullable=False),
-    Column("legal_basis", EnumName(Consent.LegalBasis), nullable=False),
-    Column("source", Text, nullable=False),
-    # Of `wordings`; empty for none.
-    Column("wording_hash", LargeBinary, nullable=False),
-    # Commits to the origin; empty for none.
-    Column("origin_hash", LargeBinary, nullable=False),
-    Column("people_count", Integer, nullable=False),
-    Column("people_root", LargeBinary, nullable=False),
+    *_said(),
     Column("previous_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
+    # Of `unlinked_consents`, each linked once; none in links from before there was that table.
+    Column("statement_id", BIGINT),
+    Index("consents_statement_id_idx", "statement_id", unique=True, postgresql_where=text("statement_id IS NOT NULL")),
 )
 
 # Whom a statement is about, in the order of its tree.
@@ -209,10 +235,7 @@ forms = Table(
     Column("id", Uuid(as_uuid=False), primary_key=True, server_default=func.gen_random_uuid()),
     # In its address.
     Column("code", Text, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("wording", Text, nullable=False),
-    Column("language", Text, nullable=False),
-    Column("list_id", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("title", "wording", "language", "list_id")),
     Column("tags", ARRAY(Text), nullable=False),
     Column("double_opt_in", Boolean, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
@@ -266,11 +289,10 @@ imports = Table(
     Column("id", Uuid(as_uuid=False), primary_key=True),
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
     Column("state", EnumName(Import.State), nullable=False),
-    Column("received", Integer, nullable=False, server_default="0"),
-    Column("created", Integer, nullable=False, server_default="0"),
-    Column("updated", Integer, nullable=False, server_default="0"),
-    Column("skipped", Integer, nullable=False, server_default="0"),
-    Column("rejected", Integer, nullable=False, server_default="0"),
+    *(
+        Column(name, Integer, nullable=False, server_default="0")
+        for name in ("received", "created", "updated", "skipped", "rejected")
+    ),
     Column("failure", Text, nullable=False, server_default=""),
     Column("create_time", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("finish_time", DateTime(timezone=True)),
@@ -321,9 +343,7 @@ import_rejects = Table(
     Column("import_id", Uuid(as_uuid=False), primary_key=True),
     Column("row", Integer, primary_key=True),
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
-    Column("column", Text, nullable=False),
-    Column("value", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("column", "value", "reason")),
     # The whole row, long cells cut.
     Column("cells", ARRAY(Text), nullable=False, server_default="{}"),
 )

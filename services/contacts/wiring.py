@@ -18,6 +18,7 @@ from services.contacts.countries import Countries
 from services.contacts.erasing import Erasing, RejectRetention
 from services.contacts.folding import Folding
 from services.contacts.importing import Importing, Sweeping
+from services.contacts.linking import Linking
 from services.contacts.rehashing import Rehashing
 from services.contacts.selecting import Selections
 from services.contacts.servicers.audiences import Audiences
@@ -69,6 +70,7 @@ def parts(app: App[Settings]) -> Parts:
             Job("erasures", erasing.step, 1.0, erased),
             Job("old rejects", RejectRetention(app.database, app.settings.reject_retention_seconds).step, 3600.0),
             Job("suppression keys", Rehashing(app.database, hashed).step, 600.0),
+            Job("links of consents", Linking(app.database).step, 1.0),
             Job("activity", Folding(app.database).step, 1.0),
             Job("imports", importing.step, 1.0, stored),
             Job("stale uploads", Sweeping(app.database).step, 600.0),

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import json
 import pkgutil
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Any
@@ -90,6 +91,12 @@ class Client:
     async def rejects(self, id: str) -> list[tuple[int, str, str, str]]:
         found = (await self("ListImportRejects", id=id, page_size=500)).rejects
         return [(reject.row, reject.column, reject.value, reject.reason) for reject in found]
+
+    async def ledger(self) -> list[dict[str, Any]]:
+        """What the evidence says of each link, in the order of the chain."""
+        bodies = await self.stream("ExportConsents")
+        lines = map(json.loads, b"".join(body.data for body in bodies).splitlines())
+        return [line["statement"] for line in lines if line["type"] == "link"]
 
     async def rows(self, query: str, **parameters: Any) -> list[Any]:
         """What the database holds, across merchants."""

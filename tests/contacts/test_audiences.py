@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1.audience_pb2 import Audience
+from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.events_pb2 import ConsentWithdrawn, ListJoined, TagAdded
 from services.contacts.store import ContactsStore
 from tests.contacts.client import ALL, Client, reason
@@ -107,13 +108,11 @@ async def test_a_withdrawal_counts_once_and_everywhere(three: Client):
     assert (await three("CountAudience", audience=ALL)).count == 2
     asked = [SECOND, "+306999999999", FIRST]
     assert set((await three("FilterTextable", phones=asked)).refused_phones) == {SECOND, "+306999999999"}
-    found = await three.rows(
-        "SELECT event, source, contact_id IS NULL FROM consents JOIN consent_people USING (merchant_id, number)"
-        " WHERE merchant_id = :merchant_id ORDER BY number"
-    )
-    assert [tuple(row) for row in found[3:]] == [
-        ("WITHDRAWN", "STOP", False),
-        ("WITHDRAWN", "unsubscribe link", False),
+    (second,) = await three.book(q=SECOND)
+    consents = (await three("ListConsents", contact_id=second.id)).consents
+    assert [(each.event, each.source) for each in consents[1:]] == [
+        (Consent.WITHDRAWN, "STOP"),
+        (Consent.WITHDRAWN, "unsubscribe link"),
     ]
 
 

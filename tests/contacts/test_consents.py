@@ -102,6 +102,7 @@ async def test_one_wording_is_kept_once(book: Client):
     for number in range(3):
         contact = pb.Contact(phone=f"+30690000000{number}")
         await book("CreateContact", contact=contact, consent_wording=WORDING)
+    assert len(await book.ledger()) == 3
     assert await book.count("wordings") == 1
 
 
@@ -130,6 +131,7 @@ async def test_another_merchants_ledger_is_not_to_be_seen(book: Client, other: C
 @pytest.mark.parametrize("table", ["consents", "consent_people", "wordings"])
 async def test_nobody_changes_the_ledger_not_even_its_owner(table: str, book: Client):
     await book("CreateContact", contact=pb.Contact(phone=PHONE), consent_wording=WORDING)
+    assert len(await book.ledger()) == 1
     database = book.mesh.database("contacts")
     column = {"consents": "source = ''", "consent_people": "contact_id = NULL", "wordings": "text = ''"}[table]
     statements = (f"UPDATE {table} SET {column}", f"DELETE FROM {table}", f"TRUNCATE {table}")
@@ -167,6 +169,7 @@ async def test_consents_from_before_the_chain_are_carried_into_it(postgres, merc
     engine = create_async_engine(made.pipeline_url)
     async with engine.connect() as connection:
         store = ContactsStore(connection, merchant_id)
+        store.driver = (await connection.get_raw_connection()).driver_connection
         found = evidence.verified([await head(store), *[line async for line in whole(store)]])
     await engine.dispose()
     assert (len(found.links), found.people) == (3, 7_001)

@@ -185,6 +185,7 @@ async def test_the_database_itself_hides_other_merchants(book: Client, other: Cl
     await book.create(PHONE)
     await book.imported("phone\n+306900000000\nx\n")
     await book("WithdrawConsent", phone=PHONE, source="STOP")
+    assert len(await book.ledger()) == 3
     database = book.mesh.app("contacts").database
     for table in ("contacts", "suppressions", "consents", "imports", "import_rejects"):
         assert await book.count(table) > 0

@@ -59,8 +59,7 @@ async def make(book: Client, **fields: Any) -> Form:
 
 
 async def consents(book: Client) -> list[tuple[str, str]]:
-    query = "SELECT event, source FROM consents WHERE merchant_id = :merchant_id ORDER BY number"
-    return [tuple(row) for row in await book.rows(query)]
+    return [(said["event"], said["source"]) for said in await book.ledger()]
 
 
 async def test_a_form_is_made_read_listed_changed_and_removed(book: Client, other: Client):

@@ -102,7 +102,7 @@ async def test_a_crash_resumes_at_the_last_page_and_counts_nothing_twice(
     done = await book.over(stored)
     assert done.state == pb.Import.DONE
     assert books(done) == (4_000, 2_300, 0, 1_000, 700)
-    assert await book.count("contacts") == await book.count("consent_people") == 2_300
+    assert await book.count("contacts") == sum(said["people_count"] for said in await book.ledger()) == 2_300
     assert len({row for row, *_ in await book.rejects(done.id)}) == 500
     assert await book.count("import_rejects") == 700
 

@@ -33,8 +33,7 @@ async def may_be_texted(book: Client, phone: str = PHONE) -> bool:
 
 
 async def ledger(book: Client) -> list[tuple[str, str]]:
-    rows = await book.rows("SELECT event, source FROM consents WHERE merchant_id = :merchant_id ORDER BY number")
-    return [(event, source) for event, source in rows]
+    return [(said["event"], said["source"]) for said in await book.ledger()]
 
 
 async def state(book: Client, phone: str = PHONE) -> Any:

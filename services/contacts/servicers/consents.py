@@ -14,7 +14,8 @@ from kit import caller, pages
 from kit.store import Database
 from services.contacts import evidence, ledger
 from services.contacts.store import ContactsStore
-from services.contacts.store.consents import FIRST, shown
+from services.contacts.store.consents import FIRST
+from services.contacts.store.linking import shown
 from services.contacts.suppression import PhoneHash
 
 CONTENT_TYPE = "application/x-ndjson"
@@ -33,12 +34,15 @@ class Consents(rpc.ConsentsServiceServicer):
         limit, after = pages.size(request.page_size), pages.after(request.page_token, _place)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             person = await store.contact(request.contact_id)
+            await store.complete_ledger()
             hashes = await store.person_hashes(self._hashed.all(person.phone))
             found = await store.consent_page(hashes, after or FIRST, limit)
         token = pages.token(found, limit, lambda row: f"{row['number']} {row['position']}")
         return pb.ListConsentsResponse(consents=[message(row) for row in found], next_page_token=token)
 
     async def ExportConsents(self, request: pb.ExportConsentsRequest, context: Context) -> AsyncIterator[HttpBody]:
+        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
+            await store.complete_ledger()
         async with ContactsStore.open_snapshot(self._database, caller.merchant_id()) as store:
             if request.contact_id:
                 person = await store.contact(request.contact_id)

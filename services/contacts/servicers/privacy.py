@@ -43,6 +43,7 @@ class Privacy(rpc.PrivacyServiceServicer):
         merchant_id = caller.merchant_id()
         async with ContactsStore.open(self._database, merchant_id) as store:
             person = await store.contact(request.id)
+            await store.complete_ledger()
             hashes = await store.person_hashes(self._hashed.all(person.phone))
             held = {
                 "contact": _json(person),
@@ -84,10 +85,11 @@ class Privacy(rpc.PrivacyServiceServicer):
             await store.rehash([person.phone], self._hashed)
             await store.delete_contact(person.id)
             await store.drop_sign_ups(person.phone)
-            await store.erase_origins(person.id, await store.person_hashes(self._hashed.all(person.phone)))
             await store.drop_rejects([*filter(None, (person.email, person.first_name, person.last_name)), person.phone])
             erasure = await store.begin_erasure(person.id, person.phone)
             await store.withdraw(person.id, [self._hashed(person.phone)], SOURCE)
+            await store.complete_ledger()
+            await store.erase_origins(person.id, await store.person_hashes(self._hashed.all(person.phone)))
         self._erased.set()
         return erasure
 

@@ -1,77 +1,58 @@
 """Statements over the ledger of consents, which is added to and never changed (docs/consent-ledger.md).
 
-A merchant's chain grows by one link at a time, under a lock that is held until the commit. It is the last lock that a
-transaction takes: whoever holds it waits for nobody. So the ledger is written at a transaction's end, and where one
-transaction writes for several merchants, in the order of their ids.
+What is said waits in `unlinked_consents`, where a transaction leaves it and locks nothing; `store/linking.py` gives it
+its link. Whoever reads the ledger calls `complete_ledger` first.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC
-from typing import Any, TypeAlias
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, func, insert, select, text, tuple_
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, select, tuple_
 
 from astronote.contacts.v1.consents_pb2 import Consent
-from kit.store import Store
 from services.contacts import ledger
 from services.contacts.consent import Statement
+from services.contacts.store.linking import LinkingStatements, Person
 from services.contacts.tables import consent_origins, consent_people, consents, merged_phones, wordings
-
-#: A contact's id, where there is a contact, and the phone's hash.
-Person: TypeAlias = tuple[str | None, bytes]
 
 #: Before the first entry of anybody.
 FIRST = (0, 0)
-LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('consents ' || :merchant_id, 0))"
-ADD_PEOPLE = """
-INSERT INTO consent_people (merchant_id, number, position, contact_id, phone_hash)
-SELECT cast(:merchant_id AS uuid), :number, position - 1, contact_id, phone_hash
-FROM unnest(cast(:contact_ids AS uuid[]), cast(:phone_hashes AS bytea[])) WITH ORDINALITY
-     AS person (contact_id, phone_hash, position)
+NOTE = """
+INSERT INTO unlinked_consents (merchant_id, event, purpose, legal_basis, source, wording, wording_hash, origin_hash,
+                               ip_address, user_agent, salt, people_count, people_root, contact_ids, phone_hashes)
+VALUES (%(merchant_id)s, %(event)s, 'MARKETING', %(legal_basis)s, %(source)s, %(wording)s, %(wording_hash)s,
+        %(origin_hash)s, %(ip_address)s, %(user_agent)s, %(salt)s, %(people_count)s, %(people_root)s,
+        %(contact_ids)s::uuid[], %(phone_hashes)s::bytea[])
 """
 
 
-class ConsentStatements(Store):
+class ConsentStatements(LinkingStatements):
     async def note_consents(self, statement: Statement, people: Sequence[Person], merchant_id: str = "") -> None:
-        """Adds one link about these people to the chain of the merchant, the transaction's own if none is named.
-
-        Nothing is to be locked after it in the transaction: see above.
+        """Adds one statement about these people to the ledger of the merchant, the transaction's own if none is named.
+        It is in the ledger when the transaction is; its link follows.
         """
         if not people:
             return
-        merchant_id = merchant_id or self.merchant_id
         origin = statement.origin
-        said: dict[str, Any] = {
-            "merchant_id": merchant_id,
-            "event": statement.event,
-            "purpose": Consent.MARKETING,
-            "legal_basis": statement.legal_basis,
+        said = {
+            "merchant_id": merchant_id or self.merchant_id,
+            "event": Consent.Event.Name(statement.event),
+            "legal_basis": Consent.LegalBasis.Name(statement.legal_basis),
             "source": statement.source,
+            "wording": statement.wording,
             "wording_hash": ledger.wording(statement.wording) if statement.wording else b"",
             "origin_hash": ledger.origin(origin.salt, origin.ip_address, origin.user_agent) if origin else b"",
+            "ip_address": origin.ip_address if origin else "",
+            "user_agent": origin.user_agent if origin else "",
+            "salt": origin.salt if origin else None,
             "people_count": len(people),
             "people_root": ledger.root(ledger.person(*person) for person in people),
         }
-        await self.connection.execute(text(LOCK), {"merchant_id": merchant_id})
-        # Not the transaction's time, which may be before that of the link before.
-        said["create_time"] = (await self.connection.execute(select(func.clock_timestamp()))).scalar_one()
-        if statement.wording:
-            words = {"merchant_id": merchant_id, "hash": said["wording_hash"], "text": statement.wording}
-            await self.connection.execute(upsert(wordings).values(words).on_conflict_do_nothing())
-        number, previous_hash = await self._head(merchant_id)
-        link = said | {"number": number + 1, "previous_hash": previous_hash}
-        await self.connection.execute(insert(consents).values(link | {"hash": ledger.link(shown(link))}))
-        place = {"merchant_id": merchant_id, "number": number + 1}
         # Array literals: the driver's own way to write thousands of values takes ten times as long.
         contact_ids = ",".join(contact_id or "NULL" for contact_id, _ in people)
         phone_hashes = ",".join(f'"\\\\x{phone_hash.hex()}"' for _, phone_hash in people)
         those = {"contact_ids": f"{{{contact_ids}}}", "phone_hashes": f"{{{phone_hashes}}}"}
-        await self.connection.execute(text(ADD_PEOPLE), place | those)
-        if origin:
-            (contact_id, phone_hash) = people[0]
-            row = place | {"contact_id": contact_id, "phone_hash": phone_hash} | vars(origin)
-            await self.connection.execute(insert(consent_origins).values(row))
+        await self.driver.execute(NOTE, said | those)
 
     async def person_hashes(self, phone_hashes: Sequence[bytes]) -> list[bytes]:
         """Under which a person stands in the ledger: those of the phone, and of those that were merged into it."""
@@ -100,7 +81,7 @@ class ConsentStatements(Store):
 
     async def consent_head(self) -> tuple[int, bytes]:
         """The number and the hash of the last link; 0 where there is none."""
-        return await self._head(self.merchant_id)
+        return (await self.heads([self.merchant_id])).get(self.merchant_id, (0, ledger.BEGIN))
 
     async def consent_links(self, after: int, limit: int) -> list[RowMapping]:
         """Links of the chain in their order, as `consent_page` shows them."""
@@ -126,34 +107,6 @@ class ConsentStatements(Store):
         whose = (consent_origins.c.contact_id == contact_id) | consent_origins.c.phone_hash.in_(person_hashes)
         statement = delete(consent_origins).where(consent_origins.c.merchant_id == self.merchant_id, whose)
         return (await self.connection.execute(statement)).rowcount
-
-    async def _head(self, merchant_id: str) -> tuple[int, bytes]:
-        query = (
-            select(consents.c.number, consents.c.hash)
-            .where(consents.c.merchant_id == merchant_id)
-            .order_by(consents.c.number.desc())
-            .limit(1)
-        )
-        row = (await self.connection.execute(query)).one_or_none()
-        return (row.number, row.hash) if row else (0, ledger.BEGIN)
-
-
-def shown(link: RowMapping | dict[str, Any]) -> dict[str, Any]:
-    """A link as its hash is of it, and as evidence shows it."""
-    return {
-        "create_time": link["create_time"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "event": Consent.Event.Name(link["event"]),
-        "legal_basis": Consent.LegalBasis.Name(link["legal_basis"]),
-        "merchant_id": str(link["merchant_id"]),
-        "number": link["number"],
-        "origin_hash": link["origin_hash"].hex(),
-        "people_count": link["people_count"],
-        "people_root": link["people_root"].hex(),
-        "previous_hash": link["previous_hash"].hex(),
-        "purpose": Consent.Purpose.Name(link["purpose"]),
-        "source": link["source"],
-        "wording_hash": link["wording_hash"].hex(),
-    }
 
 
 def _with_texts() -> Select[Any]:

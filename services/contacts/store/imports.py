@@ -16,7 +16,7 @@ from kit import rows
 from kit.store import Store
 from services.contacts.errors import ImportNotFound, ImportOver
 from services.contacts.sheet import Page, Reject
-from services.contacts.store.consents import Person
+from services.contacts.store.linking import Person
 from services.contacts.tables import import_chunks, import_rejects, imports
 
 SHOWN = [
