@@ -1,9 +1,10 @@
 """`python -m ops --help`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from typer.core import TyperGroup
 
 from kit.config import MeshSettings
 from ops.commands import sending
@@ -15,8 +16,20 @@ from ops.commands.merchants import grant, merchants
 from ops.commands.webhooks import webhooks
 from ops.session import Mesh, Session
 
+
+class JsonAnywhere(TyperGroup):
+    """`--json` may stand behind the command as well, where everybody types it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, sorted(args, key=lambda word: word != "--json"))
+
+
 app = typer.Typer(
-    name="ops", help="Astronote for its operators.", no_args_is_help=True, pretty_exceptions_show_locals=False
+    cls=JsonAnywhere,
+    name="ops",
+    help="Astronote for its operators.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
 )
 app.add_typer(merchants, name="merchants")
 app.command()(grant)

@@ -1,6 +1,7 @@
 """A run of the command line: the services it asks, and how it shows what they answer."""
 
 import importlib
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ from kit.log import masked
 NAME = "ops"
 TIMEOUT_SECONDS = 30.0
 PAGE_SIZE = 200
+PIPED_WIDTH = 400
+TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z$")
 OPTIONS = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
 
 
@@ -45,7 +48,7 @@ class Mesh:
         self, stub: type, method: str, request: Any, *, service: str = "", seconds: float = TIMEOUT_SECONDS
     ) -> Any:
         """Asks the service whose contract the request is of, unless another is named. Raises `grpc.RpcError`."""
-        service = service or request.DESCRIPTOR.file.package.split(".")[1]
+        service = service or owner(request)
         metadata = ((HEADER, self._identity.assertion(service)), (REQUEST_ID_HEADER, self.request_id))
         return getattr(stub(self.channel(service)), method)(request, metadata=metadata, timeout=seconds)
 
@@ -66,15 +69,16 @@ class Session:
 
     mesh: Mesh
     is_json: bool = False
-    console: Console = field(default_factory=Console)
+    # Where nobody watches there is no edge to fold at.
+    console: Console = field(default_factory=lambda: Console(width=None if sys.stdout.isatty() else PIPED_WIDTH))
     errors: Console = field(default_factory=lambda: Console(stderr=True))
 
     def ask(self, stub: type, method: str, request: Any, **options: Any) -> Any:
-        """The answer; a refusal ends the run with its words and code 1."""
+        """The answer; a refusal ends the run with who refused, its words, and code 1."""
         try:
             return self.mesh.call(stub, method, request, **options)
         except grpc.RpcError as error:
-            self.fail(words(error))
+            self.fail(f"{options.get('service') or owner(request)}: {words(error)}")
 
     def items(self, stub: type, method: str, request: Any, name: str, limit: int, **options: Any) -> list[Any]:
         """Of as many pages as it takes."""
@@ -97,7 +101,7 @@ class Session:
 
     def progress(self) -> Progress:
         """A bar on standard error; nothing where nobody watches, or JSON is wanted."""
-        return Progress(console=self.errors, transient=True, disable=self.is_json)
+        return Progress(console=self.errors, transient=True, disable=self.is_json or not self.errors.is_terminal)
 
     def show(self, messages: Iterable[Message], columns: Sequence[str]) -> None:
         """A table of these fields, or all fields as JSON."""
@@ -106,11 +110,13 @@ class Session:
             return
         table = Table(box=None, header_style="bold")
         for column in columns:
-            # An id is there to be copied.
-            table.add_column(column, overflow="fold", no_wrap=column == "id")
+            # An id is there to be copied; a time may be broken between its day and its hour.
+            name, wide = column.replace("_", " "), len("2026-05-01") if column.endswith("_time") else 0
+            least = max(wide, *map(len, name.split()))
+            table.add_column(name, overflow="fold", no_wrap=column in ("id", "kid"), min_width=least)
         for message in messages:
             shown = fields(message)
-            table.add_row(*(Text(masked(str(shown.get(_camel(column), "")))) for column in columns))
+            table.add_row(*(Text(_readable(shown.get(_camel(column), ""))) for column in columns))
         self.console.print(table if table.row_count else "nothing")
 
     def tell(self, message: Message) -> None:
@@ -122,7 +128,7 @@ class Session:
             self._write(content)
             return
         for name, value in content.items():
-            self.console.print(Text(f"{name}: {masked(str(value))}"))
+            self.console.print(Text(f"{name}: {_readable(value)}"))
 
     def fail(self, text: str, code: int = 1) -> NoReturn:
         self.errors.print(Text(text, style="red"))
@@ -152,8 +158,22 @@ def payload(subject: str, content: bytes) -> Message:
     raise LookupError(subject)
 
 
+def owner(request: Message) -> str:
+    """The service whose contract a request is of."""
+    return str(request.DESCRIPTOR.file.package.split(".")[1])
+
+
 def fields(message: Message) -> dict[str, Any]:
-    return json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
+    """As the API's JSON has them, in the order of the contract."""
+    found = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
+    return {field.json_name: found[field.json_name] for field in message.DESCRIPTOR.fields if field.json_name in found}
+
+
+def _readable(value: Any) -> str:
+    """Phones masked, times to the second."""
+    if not isinstance(value, str):
+        return masked(orjson.dumps(value).decode())
+    return TIME.sub(r"\1 \2", masked(value))
 
 
 def _camel(name: str) -> str:

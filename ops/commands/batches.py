@@ -26,6 +26,9 @@ def stuck(
 
 @batches.command()
 def publish(context: typer.Context, ids: list[int]) -> None:
-    """Publishes batches at once. Nobody is texted twice by it."""
+    """Publishes batches at once. Nobody is texted twice by it. The code is 1 where not all of them could be."""
     ops = session(context)
-    ops.tell(ops.ask(BatchOperationsServiceStub, "PublishBatches", PublishBatchesRequest(ids=ids)))
+    answer = ops.ask(BatchOperationsServiceStub, "PublishBatches", PublishBatchesRequest(ids=ids))
+    ops.tell(answer)
+    if answer.published < len(ids):
+        ops.fail(f"{len(ids) - answer.published} are done, or were never published.")

@@ -63,7 +63,8 @@ def drop(context: typer.Context, service: Service, ids: Ids = None, everything: 
     """Forgets dead letters for good."""
     ops = session(context)
     chosen = _chosen(ops, service, ids, everything)
-    ops.confirm(f"Drop {len(chosen)} dead letters of {service} for good?", yes=yes)
+    if chosen:
+        ops.confirm(f"Drop {len(chosen)} of the dead letters of {service} for good?", yes=yes)
     _each(ops, service, chosen, "DropDeadLetter", pb.DropDeadLetterRequest)
 
 

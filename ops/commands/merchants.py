@@ -29,7 +29,7 @@ def list_merchants(
 
 def grant(
     context: typer.Context,
-    merchant_id: str,
+    merchant: Annotated[str, typer.Argument(help="As in `merchants list`; exactly one has to be found.")],
     amount: Annotated[int, typer.Argument(min=1)],
     reason: Annotated[str, typer.Option(help="Why; the merchant sees it.")],
     request_id: Annotated[str, typer.Option(help="Of a run that may have failed: given twice it grants once.")] = "",
@@ -38,10 +38,10 @@ def grant(
     """Gives credits to a merchant."""
     ops, request_id = session(context), request_id or str(uuid.uuid4())
     found = ops.items(
-        AccountOperationsServiceStub, "ListMerchants", ListMerchantsRequest(query=merchant_id), "merchants", 2
+        AccountOperationsServiceStub, "ListMerchants", ListMerchantsRequest(query=merchant), "merchants", 2
     )
     if len(found) != 1:
-        ops.fail(f"{merchant_id} is {len(found)} merchants.")
+        ops.fail(f"{'Several merchants are' if found else 'No merchant is'} found by {merchant!r}; nothing was given.")
     ops.confirm(f"Give {amount} credits to {found[0].company} ({found[0].id})?", yes=yes)
     ops.errors.print(f"request id {request_id}", style="dim")
     request = GrantCreditsRequest(merchant_id=found[0].id, amount=amount, reason=reason, request_id=request_id)

@@ -7,6 +7,7 @@ from astronote.sender.v1 import operations_pb2_grpc as rpc
 from kit import pages
 from kit.interceptors import Context
 from kit.store import Database
+from services.sender.limits import LONG_AGO
 from services.sender.store import SenderStore
 
 
@@ -42,6 +43,7 @@ class Operations(rpc.RouteOperationsServiceServicer):
     async def _shown(self, store: SenderStore) -> pb.ProviderRoute:
         route, _ = await store.lock_route(self._route_id)
         shown = pb.ProviderRoute(id=route.id, is_drained=route.is_drained, is_open=route.is_open, reason=route.reason)
-        shown.retry_time.FromDatetime(route.retry_time)
+        if route.retry_time > LONG_AGO:
+            shown.retry_time.FromDatetime(route.retry_time)
         shown.attempts_in_hand = await store.count_open_attempts()
         return shown

@@ -10,6 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from astronote.sender.v1 import operations_pb2 as pb
+from deploy.local import ports
 from kit.config import MeshSettings
 from ops.__main__ import app
 from ops.commands import sending
@@ -74,3 +75,10 @@ def test_settings_that_are_missing_are_named() -> None:
     result = CliRunner(env={"MESH_PRIVATE_KEY": ""}).invoke(app, ["keys", "list"])
     assert result.exit_code == 1
     assert "MESH_PUBLIC_KEYS" in result.output
+
+
+def test_who_is_away_is_said() -> None:
+    keys = {"mesh_private_key": KEYS["ops"].private, "mesh_public_keys": PUBLIC_KEYS}
+    mesh = Mesh(MeshSettings(**keys, sender_address=f"{ports.HOST}:{ports.free()}"))
+    result = CliRunner().invoke(app, ["unknowns"], obj=Session(mesh))
+    assert (result.exit_code, result.output.startswith("sender: UNAVAILABLE: ")) == (1, True)

@@ -177,7 +177,7 @@ class ProviderRoute(_message.Message):
     """Submissions that have begun and have no outcome yet."""
     @_builtins.property
     def retry_time(self) -> _timestamp_pb2.Timestamp:
-        """Nothing leaves before it."""
+        """Nothing leaves before it; empty where the provider never asked for that."""
 
     def __init__(
         self,
