@@ -140,6 +140,9 @@ async def stop_signal() -> None:
 
 
 def freeze() -> None:
-    """What a process is made of stays to its end, so the collector need not look through it again."""
+    """What a process is made of stays to its end, so the collector need not look through it again; nor through a batch
+    in hand after each 700 of its objects, which took a tenth of the sender's CPU.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

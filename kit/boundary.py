@@ -31,24 +31,20 @@ async def forever(
     """Runs `step` until cancelled: at once again while it says that it found work, else after `idle_seconds` or when
     `wake` is set, whichever comes first. After a failure it backs off, up to five seconds.
     """
-    backoff_seconds = 0.1
+    backoff_seconds, wake = 0.1, wake or asyncio.Event()
     while True:
         found = [False]
 
         async def turn(found: list[bool] = found) -> None:
             found[0] = await step()
 
-        if wake is not None:
-            wake.clear()
+        wake.clear()
         if await guarded(job, turn()) is not None:
             await asyncio.sleep(backoff_seconds)
             backoff_seconds = min(backoff_seconds * 2, BACKOFF_SECONDS_MAX)
             continue
         backoff_seconds = 0.1
         if found[0]:
-            continue
-        if wake is None:
-            await asyncio.sleep(idle_seconds)
             continue
         try:
             async with asyncio.timeout(idle_seconds):

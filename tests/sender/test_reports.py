@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from kit.store import Database
 from services.sender.outcomes import Accepted, Unknown
-from services.sender.reports import RANKS, Report
+from services.sender.reports import RANKS, Report, is_id
 from tests.conftest import TestMesh
 from tests.sender import books
 from tests.sender.books import Books
@@ -277,3 +277,28 @@ async def test_the_recount_sees_every_kind_of_drift(shop: Books) -> None:
         assert (recounted.merchant_id, recounted.wrong) == (shop.merchant_id, [shop.campaign_id]), drift
         await savepoint.rollback()
     await shop.check()
+
+
+WRITTEN = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+AWKWARD = st.sampled_from(["\\N", "\\", "a\tb\r\nc\\.", 'say "no", {NULL}', "NULL", "Ώρα 🎉"])
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(WRITTEN | AWKWARD, (WRITTEN | AWKWARD).filter(is_id), WRITTEN | AWKWARD), min_size=1, max_size=5)
+)
+async def test_what_is_written_in_bulk_is_kept_to_the_letter(
+    database: Database, said: list[tuple[str, str, str]]
+) -> None:
+    """Texts, the provider's ids and its errors go to PostgreSQL in formats of our own making."""
+    said = list({id: (sent, id, error) for sent, id, error in said}.values())
+    async with books.rolled_back(database) as shop:
+        batch = shop.batch(len(said))
+        for person, (sent, _, _) in zip(batch.recipients, said, strict=True):
+            person.text = sent
+        await shop.record(batch, await shop.attempt(batch, 0, len(said)), Accepted([id for _, id, _ in said]))
+        applied = await shop.apply(*(Report(id, "FAILED", NOW, error) for _, id, error in said))
+        assert applied.moved == {("ACCEPTED", "FAILED"): len(said)}
+        query = text("SELECT text, provider_message_id, error FROM messages WHERE merchant_id = :id ORDER BY id")
+        found = await shop.store.connection.execute(query, {"id": shop.merchant_id})
+        assert [tuple(row) for row in found] == said

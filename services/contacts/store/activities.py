@@ -3,21 +3,28 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import func, insert, select, text
 
+from astronote.contacts.v1.audience_pb2 import ActivityCondition
 from kit.rows import AnyRow
 from kit.store import Store
 from services.contacts.tables import ACTIVITIES, activity_events
 
+ID_BYTES = 16
+_LATEST = [f"max(s.event_time) FILTER (WHERE s.kind = '{ActivityCondition.Kind.Name(kind)}')" for kind in ACTIVITIES]
 # Contacts that are gone meanwhile have no activity. In one order, so that two rounds never wait in a circle.
 _FOLD = text(f"""
+    WITH taken AS (
+        DELETE FROM activity_events WHERE id = ANY (CAST(:ids AS bigint[]))
+        -- Out of the TOAST once, and not once a contact.
+        RETURNING merchant_id, kind, event_time, contact_ids || CAST('' AS bytea) AS ids
+    ), said AS (
+        SELECT merchant_id, CAST(encode(substr(ids, place, {ID_BYTES}), 'hex') AS uuid) AS contact_id, kind, event_time
+        FROM taken CROSS JOIN generate_series(1, length(ids), {ID_BYTES}) AS place
+    )
     INSERT INTO activities AS a (merchant_id, contact_id, {", ".join(ACTIVITIES.values())})
-    SELECT s.merchant_id, s.contact_id,
-           {", ".join(f"max(s.time) FILTER (WHERE s.name = '{name}')" for name in ACTIVITIES.values())}
-    FROM unnest(
-        CAST(:merchant_ids AS uuid[]), CAST(:contact_ids AS uuid[]), CAST(:names AS text[]),
-        CAST(:times AS timestamptz[])
-    ) AS s(merchant_id, contact_id, name, time)
+    SELECT s.merchant_id, s.contact_id, {", ".join(_LATEST)}
+    FROM said s
     WHERE (SELECT true FROM contacts c WHERE c.merchant_id = s.merchant_id AND c.id = s.contact_id)
     GROUP BY s.merchant_id, s.contact_id
     ORDER BY s.merchant_id, s.contact_id
@@ -33,21 +40,12 @@ class ActivityStatements(Store):
         await self.connection.execute(insert(activity_events).values(row))
 
     async def take_activity(self, limit: int) -> list[AnyRow]:
-        """The oldest of what waits, for this round alone."""
-        query = select(activity_events).order_by(activity_events.c.id).limit(limit)
+        """The ids of the oldest of what waits, for this round alone, and how many `contacts` each is of."""
+        contacts = (func.length(activity_events.c.contact_ids) / ID_BYTES).label("contacts")
+        query = select(activity_events.c.id, contacts).order_by(activity_events.c.id).limit(limit)
         return list((await self.connection.execute(query.with_for_update(skip_locked=True))).all())
 
-    async def fold_activity(self, events: Sequence[AnyRow]) -> None:
+    async def fold_activity(self, ids: Sequence[int]) -> None:
         """Takes events into the contacts' activities; an older time never replaces a later one."""
-        merchant_ids, contact_ids, names, times = list[str](), list[str](), list[str](), list[datetime]()
-        for event in events:
-            packed = event.contact_ids.hex()
-            ids = [packed[begin : begin + 32] for begin in range(0, len(packed), 32)]
-            contact_ids += ids
-            merchant_ids += [event.merchant_id] * len(ids)
-            names += [ACTIVITIES[event.kind]] * len(ids)
-            times += [event.event_time] * len(ids)
-        columns = {"merchant_ids": merchant_ids, "contact_ids": contact_ids, "names": names, "times": times}
-        await self.connection.execute(_FOLD, columns)
-        done = activity_events.c.id.in_([event.id for event in events])
-        await self.connection.execute(delete(activity_events).where(done))
+        if ids:
+            await self.connection.execute(_FOLD, {"ids": list(ids)})

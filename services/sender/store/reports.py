@@ -1,10 +1,10 @@
 """Statements over delivery reports. They come late, doubled, in any order, and before our own commit."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import TextClause, func, select, text, update
 
 from astronote.sender.v1.events_pb2 import MessageOutcomes
 from kit.rows import AnyRow
@@ -19,28 +19,45 @@ _REPORTED = """
         CAST(:message_ids AS bigint[])
     ) AS r(provider_message_id, state, time, error, message_id)
 """
-# A message waits (ACCEPTED) until it is DELIVERED or FAILED; DELIVERED beats FAILED; nothing else ever moves.
+# What changed, by merchant, campaign and states; and in a row of its own the ids of the reports that are left over.
+_SUMS = """
+    SELECT merchant_id, campaign_id, was, becomes, count(*)::int AS moved, max(time) AS time,
+           string_agg(uuid_send(contact_id), CAST('' AS bytea)) AS contact_ids, CAST(NULL AS text[]) AS left_over
+    FROM changed GROUP BY merchant_id, campaign_id, was, becomes
+    UNION ALL
+"""
+# A message waits (ACCEPTED) until it is DELIVERED or FAILED; DELIVERED beats FAILED; nothing else ever moves. This is
+# what nearly all reports do, without a lock before the change, which costs a third more; `_APPLY` takes what it left.
+_FINISH = text(f"""
+    WITH reported AS ({_REPORTED}), changed AS (
+        UPDATE messages m SET state = r.state, finish_time = r.time, error = r.error
+        -- In one order, so that two rounds hardly ever wait in a circle.
+        FROM (SELECT * FROM reported WHERE state <> 'ACCEPTED' ORDER BY message_id, provider_message_id) r
+        WHERE m.provider_message_id = r.provider_message_id AND m.state = 'ACCEPTED'
+        RETURNING m.merchant_id, m.campaign_id, m.contact_id, 'ACCEPTED' AS was, r.state AS becomes, r.time,
+                  r.provider_message_id
+    )
+    {_SUMS}
+    SELECT NULL, NULL, NULL, NULL, 0, NULL, NULL, ARRAY(
+        SELECT provider_message_id FROM reported EXCEPT SELECT provider_message_id FROM changed
+    )
+""")
 _APPLY = text(f"""
     WITH reported AS ({_REPORTED}), current AS (
-        SELECT m.id, m.provider_message_id, m.merchant_id, m.campaign_id, m.contact_id, m.state AS was,
-               r.state AS becomes, r.time, r.error
+        SELECT m.id, m.merchant_id, m.campaign_id, m.contact_id, m.state AS was, r.state AS becomes, r.time, r.error
         FROM reported r JOIN messages m USING (provider_message_id)
+        WHERE (m.state = 'ACCEPTED' AND r.state <> 'ACCEPTED') OR (m.state = 'FAILED' AND r.state = 'DELIVERED')
         ORDER BY m.id
         FOR UPDATE OF m
     ), changed AS (
         UPDATE messages m SET state = c.becomes, finish_time = c.time, error = c.error
-        FROM current c
-        WHERE m.id = c.id AND ((c.was = 'ACCEPTED' AND c.becomes <> 'ACCEPTED')
-                            OR (c.was = 'FAILED' AND c.becomes = 'DELIVERED'))
+        FROM current c WHERE m.id = c.id
         RETURNING c.merchant_id, c.campaign_id, c.contact_id, c.was, c.becomes, c.time
     )
-    SELECT merchant_id, campaign_id, was, becomes, count(*)::int AS moved, max(time) AS time,
-           string_agg(uuid_send(contact_id), CAST('' AS bytea)) AS contact_ids, CAST(NULL AS text[]) AS absent
-    FROM changed GROUP BY merchant_id, campaign_id, was, becomes
-    UNION ALL
+    {_SUMS}
     -- In the same snapshot: a message that is committed a moment later must find its report parked.
     SELECT NULL, NULL, NULL, NULL, 0, NULL, NULL, ARRAY(
-        SELECT r.provider_message_id FROM reported r LEFT JOIN current c USING (provider_message_id) WHERE c.id IS NULL
+        SELECT r.provider_message_id FROM reported r LEFT JOIN messages m USING (provider_message_id) WHERE m.id IS NULL
     )
 """)
 # What says which message of ours it means is evidence, where that message is unknown, and tells the id of one that is
@@ -117,12 +134,22 @@ Changes = defaultdict[tuple[str, str], Change]
 class ReportStatements(TallyStatements):
     async def apply_reports(self, reports: Sequence[Report]) -> Applied:
         """Moves messages, tallies, and the credits of unknown messages that were accepted after all."""
-        applied, changes, absent = Applied(), Changes(Change), set[str]()
-        if not reports:
-            return applied
-        for row in await self.connection.execute(_APPLY, _columns(reports)):
-            if row.absent is not None:
-                absent = set(row.absent)
+        applied, changes = Applied(), Changes(Change)
+        left = await self._move(_FINISH, reports, applied, changes)
+        left = await self._move(_APPLY, left, applied, changes)
+        applied.absent = await self._prove(left, applied, changes)
+        for (merchant_id, campaign_id), change in sorted(changes.items(), key=lambda item: item[0]):
+            await self.add_to_tally(merchant_id, campaign_id, change)
+        return applied
+
+    async def _move(
+        self, statement: TextClause, reports: Sequence[Report], applied: Applied, changes: Changes
+    ) -> list[Report]:
+        """Answers with the reports that the statement left over."""
+        left_over = set[str]()
+        for row in await self.connection.execute(statement, _columns(reports)) if reports else ():
+            if row.left_over is not None:
+                left_over = set(row.left_over)
                 continue
             applied.moved[row.was, row.becomes] += row.moved
             change = changes[str(row.merchant_id), str(row.campaign_id or "")]
@@ -130,11 +157,7 @@ class ReportStatements(TallyStatements):
             change.add(row.becomes.lower(), row.moved)
             if row.becomes == "DELIVERED":
                 await self.say_outcomes(row.merchant_id, MessageOutcomes.DELIVERED, row.time, row.contact_ids or b"")
-        left = [report for report in reports if report.provider_message_id in absent]
-        applied.absent = await self._prove(left, applied, changes)
-        for (merchant_id, campaign_id), change in sorted(changes.items(), key=lambda item: item[0]):
-            await self.add_to_tally(merchant_id, campaign_id, change)
-        return applied
+        return [report for report in reports if report.provider_message_id in left_over]
 
     async def _prove(self, reports: Sequence[Report], applied: Applied, changes: Changes) -> list[Report]:
         """Takes reports of ids that we do not know as evidence; answers with those whose message is not there yet."""
@@ -268,11 +291,18 @@ class ReportStatements(TallyStatements):
         return bool((await self.connection.execute(this.values(values))).rowcount)
 
 
-def _columns(reports: Sequence[Report]) -> dict[str, list[object]]:
+def _columns(reports: Sequence[Report]) -> dict[str, str]:
+    """As literals of arrays, which psycopg's own dumper takes ten times as long to write."""
     return {
-        "ids": [report.provider_message_id for report in reports],
-        "states": [report.state for report in reports],
-        "times": [report.time for report in reports],
-        "errors": [report.error for report in reports],
-        "message_ids": [report.message_id for report in reports],
+        "ids": _array(report.provider_message_id for report in reports),
+        "states": _array(report.state for report in reports),
+        "times": _array(report.time.isoformat() for report in reports),
+        "errors": _array(report.error for report in reports),
+        "message_ids": f"{{{','.join(str(report.message_id or 'NULL') for report in reports)}}}",
     }
+
+
+def _array(texts: Iterable[str]) -> str:
+    """No text of ours has a NUL in it."""
+    escaped = "\0".join(texts).replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
+    return f'{{"{escaped}"}}'
