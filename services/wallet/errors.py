@@ -132,6 +132,10 @@ class SubscriptionChanging(Aborted):
     """The plan is being changed by another call; try again."""
 
 
+class CheckoutSuperseded(FailedPrecondition):
+    """A page for a subscription was opened after this one, which is closed: use the newer."""
+
+
 class CustomerNotFound(NotFound):
     """The merchant has never begun a purchase."""
 

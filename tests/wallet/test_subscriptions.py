@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import grpc
 import pytest
 
 from astronote.wallet.v1 import billing_pb2 as pb
@@ -168,6 +169,33 @@ async def test_a_merchant_has_one_plan(buyer: Buyer):
     assert await plan(buyer) == ("pro", "ACTIVE", "", False)
     assert (await buyer.purchase(first.purchase_id)).state == pb.Purchase.EXPIRED
     assert await reason(buyer.subscribe("starter")) == "SUBSCRIPTION_EXISTS"
+
+
+async def test_of_pages_that_are_opened_at_once_one_can_be_paid(buyer: Buyer):
+    answers = await asyncio.gather(*(buyer.subscribe("starter") for _ in range(5)), return_exceptions=True)
+    pages = [answer for answer in answers if isinstance(answer, pb.CheckoutPage)]
+    refusals = [str(answer.details()) for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert all("opened after this one" in refusal for refusal in refusals)
+    assert len(pages) + len(refusals) == 5
+    open_pages = [page for page in pages if (await buyer.till.session(page.url)).status == "open"]
+    begun = (await buyer.bill("ListPurchases")).purchases
+    states = [pb.Purchase.State.Name(purchase.state) for purchase in begun]
+    assert (len(open_pages), states) == (1, ["OPEN"] + ["EXPIRED"] * 4)
+    assert open_pages[0].purchase_id == begun[0].id
+
+
+async def test_who_was_interrupted_does_not_open_an_older_page(buyer: Buyer):
+    """His purchase was begun, and Stripe did not answer; then he began another."""
+    await buyer.checkout()
+    first = new_id()
+    await buyer.till.control("behaviour", failures=10)
+    assert await reason(buyer.subscribe("starter", request_id=first)) == "STRIPE_AWAY"
+    await buyer.till.control("behaviour", failures=0)
+    second = await buyer.subscribe("pro")
+    for _ in range(2):
+        assert await reason(buyer.subscribe("starter", request_id=first)) == "CHECKOUT_SUPERSEDED"
+    assert (await buyer.till.session(second.url)).status == "open"
+    assert sum(purchase.state == pb.Purchase.OPEN for purchase in (await buyer.bill("ListPurchases")).purchases) == 2
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from services.wallet.bookkeeping import Bookkeeper
 from services.wallet.checkout import Offer
 from services.wallet.entitlement import Terms
 from services.wallet.errors import (
+    CheckoutSuperseded,
     CreditsInvalid,
     CurrencyUnknown,
     CustomerNotFound,
@@ -74,7 +75,15 @@ class Billing(rpc.BillingServiceServicer):
             is_again = await store.recalled(request, pb.CheckoutPage) is not None
         if not is_again:
             await self._close_sessions()
-        return await self._begun(request, offered)
+        page = await self._begun(request, offered)
+        # Of calls at once each has begun before it looks here: the last to begin closes what the others have opened by
+        # now, and these close what they open later.
+        async with WalletStore.open(self.database, caller.merchant_id()) as store:
+            newest = await store.newest_plan_purchase()
+        await self._close_sessions(but=newest)
+        if newest != page.purchase_id:
+            raise CheckoutSuperseded
+        return page
 
     async def ChangeSubscription(self, request: pb.ChangeSubscriptionRequest, context: Context) -> Subscription:
         merchant_id = caller.merchant_id()
@@ -146,11 +155,11 @@ class Billing(rpc.BillingServiceServicer):
                 await store.keep_customer(customer)
         return customer
 
-    async def _close_sessions(self) -> None:
-        """Of two pages for a plan that are both paid the merchant would have two plans."""
+    async def _close_sessions(self, but: str = "") -> None:
+        """Of two pages for a plan that are both paid the merchant would have two plans. `but` is of a purchase."""
         merchant_id = caller.merchant_id()
         async with WalletStore.open(self.database, merchant_id) as store:
-            look, sessions = await store.look(), await store.open_cycle_sessions(OPEN_SESSIONS_MAX)
+            look, sessions = await store.look(), await store.open_cycle_sessions(but, OPEN_SESSIONS_MAX)
         for session in sessions:
             await self.stripe.close_session(session)
             await self.books.write(await self.looks.at(Cause("session", session)), look, datetime.now(UTC))

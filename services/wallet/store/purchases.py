@@ -79,13 +79,22 @@ class PurchaseStatements(Store):
         opened = update(purchases).where(*self._purchase(id)).values(session_id=session_id, url=url)
         await self.connection.execute(opened)
 
-    async def open_cycle_sessions(self, limit: int) -> list[str]:
-        """Pages on which a plan could still be paid, of those that Stripe knows."""
+    async def open_cycle_sessions(self, but: str, limit: int) -> list[str]:
+        """Pages on which a plan could still be paid, of those that Stripe knows, without that of the purchase `but`."""
         is_open = (purchases.c.kind == Purchase.CYCLE, purchases.c.state == Purchase.OPEN)
         query = select(purchases.c.session_id).where(
             purchases.c.merchant_id == self.merchant_id, *is_open, purchases.c.session_id.is_not(None)
         )
+        if but:
+            query = query.where(purchases.c.id != but)
         return list((await self.connection.execute(query.limit(limit))).scalars())
+
+    async def newest_plan_purchase(self) -> str:
+        """The last by which the merchant began a plan."""
+        begun = (purchases.c.kind == Purchase.CYCLE, purchases.c.session.is_not(None))
+        query = select(purchases.c.id).where(purchases.c.merchant_id == self.merchant_id, *begun)
+        found: str = (await self.connection.execute(query.order_by(purchases.c.number.desc()).limit(1))).scalar_one()
+        return found
 
     async def purchase(self, id: str) -> Purchase:
         """Refuses `PurchaseNotFound`."""

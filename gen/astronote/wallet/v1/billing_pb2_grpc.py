@@ -92,9 +92,10 @@ class BillingServiceServicer:
 
     def CheckoutSubscription(self, request, context):
         """Begins a subscription, and answers with the page on which its first cycle is paid. A page for another subscription
-        that is still open is closed.
+        that is still open is closed; of calls at once the last has the page.
 
-        Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_EXISTS`, `URL_INVALID`, `IDEMPOTENCY_KEY_REUSED`, `STRIPE_AWAY`.
+        Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_EXISTS`, `CHECKOUT_SUPERSEDED`, `URL_INVALID`, `IDEMPOTENCY_KEY_REUSED`,
+        `STRIPE_AWAY`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,9 +47,10 @@ class BillingServiceStub:
     """
     CheckoutSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.CheckoutSubscriptionRequest, _billing_pb2.CheckoutPage]
     """Begins a subscription, and answers with the page on which its first cycle is paid. A page for another subscription
-    that is still open is closed.
+    that is still open is closed; of calls at once the last has the page.
 
-    Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_EXISTS`, `URL_INVALID`, `IDEMPOTENCY_KEY_REUSED`, `STRIPE_AWAY`.
+    Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_EXISTS`, `CHECKOUT_SUPERSEDED`, `URL_INVALID`, `IDEMPOTENCY_KEY_REUSED`,
+    `STRIPE_AWAY`.
     """
     ChangeSubscription: _grpc.UnaryUnaryMultiCallable[_billing_pb2.ChangeSubscriptionRequest, _wallet_pb2.Subscription]
     """Changes the plan: to one with more credits at once, its price in proportion; to one with fewer when the paid cycle
@@ -87,9 +88,10 @@ class BillingServiceAsyncStub(BillingServiceStub):
     """
     CheckoutSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.CheckoutSubscriptionRequest, _billing_pb2.CheckoutPage]  # type: ignore[assignment]
     """Begins a subscription, and answers with the page on which its first cycle is paid. A page for another subscription
-    that is still open is closed.
+    that is still open is closed; of calls at once the last has the page.
 
-    Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_EXISTS`, `URL_INVALID`, `IDEMPOTENCY_KEY_REUSED`, `STRIPE_AWAY`.
+    Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_EXISTS`, `CHECKOUT_SUPERSEDED`, `URL_INVALID`, `IDEMPOTENCY_KEY_REUSED`,
+    `STRIPE_AWAY`.
     """
     ChangeSubscription: _aio.UnaryUnaryMultiCallable[_billing_pb2.ChangeSubscriptionRequest, _wallet_pb2.Subscription]  # type: ignore[assignment]
     """Changes the plan: to one with more credits at once, its price in proportion; to one with fewer when the paid cycle
@@ -136,9 +138,10 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_billing_pb2.CheckoutPage, _abc.Awaitable[_billing_pb2.CheckoutPage]]:
         """Begins a subscription, and answers with the page on which its first cycle is paid. A page for another subscription
-        that is still open is closed.
+        that is still open is closed; of calls at once the last has the page.
 
-        Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_EXISTS`, `URL_INVALID`, `IDEMPOTENCY_KEY_REUSED`, `STRIPE_AWAY`.
+        Refuses `PLAN_NOT_FOUND`, `SUBSCRIPTION_EXISTS`, `CHECKOUT_SUPERSEDED`, `URL_INVALID`, `IDEMPOTENCY_KEY_REUSED`,
+        `STRIPE_AWAY`.
         """
 
     @_abc_1.abstractmethod
