@@ -24,10 +24,11 @@ BODY = Template("""<header>$company</header><main><div class="card"><h1>$title</
 <div class="sheet"><table><thead><tr><th scope="col">$day</th><th scope="col">$what</th>
 <th scope="col" class="number">$transactions</th><th scope="col" class="number">$available</th>
 <th scope="col" class="number">$held</th><th scope="col" class="number">$spent</th>
-<th scope="col" class="number">$balance</th></tr></thead><tbody>$lines</tbody></table></div></div></main>""")
+<th scope="col" class="number">$balance</th><th scope="col" class="number">$debt</th></tr>
+</thead><tbody>$lines</tbody></table></div></div></main>""")
 LINE = Template("""<tr$mark><td>$day</td><td>$what</td><td class="number">$transactions</td>
 <td class="number">$available</td><td class="number">$held</td><td class="number">$spent</td>
-<td class="number">$balance</td></tr>""")
+<td class="number">$balance</td><td class="number">$debt</td></tr>""")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Words:
     held: str
     spent: str
     balance: str
+    debt: str
     opening: str
     closing: str
     kinds: Mapping[str, str]
@@ -60,6 +62,7 @@ GREEK = Words(
     held="Δεσμευμένες",
     spent="Χρήση",
     balance="Υπόλοιπο",
+    debt="Οφειλή",
     opening="Αρχικό υπόλοιπο",
     closing="Τελικό υπόλοιπο",
     kinds={
@@ -84,6 +87,7 @@ ENGLISH = Words(
     held="Held",
     spent="Used",
     balance="Balance",
+    debt="Owed",
     opening="Opening balance",
     closing="Closing balance",
     kinds={
@@ -108,7 +112,7 @@ def page(words: Words, company: str, month: Month, opening: Balances, days: Sequ
     balances, lines = opening, [_stand(words.opening, opening)]
     for each in days:
         balances = balances.after(each.change)
-        shown = dict(zip(("available", "held", "spent"), map(_signed, each.change), strict=True))
+        shown = {name: _signed(change) for name, change in each.change._asdict().items()}
         what = words.kinds.get(each.kind, each.kind)
         lines.append(
             LINE.substitute(
@@ -133,6 +137,7 @@ def page(words: Words, company: str, month: Month, opening: Balances, days: Sequ
         held=words.held,
         spent=words.spent,
         balance=words.balance,
+        debt=words.debt,
         lines="".join(lines),
     )
     return webpage.page(words.language, f"{words.title} · {company}", body, STYLE)
@@ -140,7 +145,7 @@ def page(words: Words, company: str, month: Month, opening: Balances, days: Sequ
 
 def _stand(what: str, balances: Balances) -> str:
     """How the balances stand: as what they are, where a line says how they change."""
-    shown = dict(zip(("available", "held", "spent"), map(_number, balances), strict=True))
+    shown = {name: _number(credits) for name, credits in balances._asdict().items()}
     return LINE.substitute(
         shown, mark=' class="stand"', day="", what=what, transactions="", balance=_number(balances.available)
     )

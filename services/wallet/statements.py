@@ -17,20 +17,23 @@ BYTE_ORDER_MARK = "\ufeff"
 HEADER = (
     *("time", "kind", "available_change", "held_change", "spent_change"),
     *("available", "held", "spent", "transaction_id", "hold_id", "reason"),
+    # Behind what was there before them: some read a file by the places of its columns.
+    *("debt_change", "debt"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MONTH = re.compile(r"(20[0-9]{2})-(0[1-9]|1[0-2])")
 
 
 class Balances(NamedTuple):
-    """Credits that are free, set aside, and used up: or how these change."""
+    """Credits that are free, set aside, used up, and owed: or how these change."""
 
     available: int = 0
     held: int = 0
     spent: int = 0
+    debt: int = 0
 
     def after(self, change: "Balances") -> "Balances":
-        return Balances(self.available + change.available, self.held + change.held, self.spent + change.spent)
+        return Balances(*map(sum, zip(self, change, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,7 @@ class Sheet:
             self.balances = self.balances.after(change)
             # A reason that begins with a sign would be a spreadsheet's formula.
             shown = f"'{reason}" if reason.startswith(FORMULA) else reason
-            row = (_shown(time.astimezone(zone)), kind, *change, *self.balances, id, hold_id, shown)
-            self._writer.writerow(row)
+            self._put(time.astimezone(zone), kind, change, id, hold_id, shown)
 
     def close(self) -> None:
         self._stand(self._month.end_time, "CLOSING")
@@ -107,8 +109,8 @@ class Sheet:
         return data
 
     def _stand(self, time: datetime, kind: str) -> None:
-        self._writer.writerow((_shown(time), kind, 0, 0, 0, *self.balances, "", "", ""))
+        self._put(time, kind, Balances(), "", "", "")
 
-
-def _shown(time: datetime) -> str:
-    return time.isoformat(timespec="seconds")
+    def _put(self, time: datetime, kind: str, change: Balances, *about: str) -> None:
+        (*changes, owed), (*stands, debt) = change, self.balances
+        self._writer.writerow((time.isoformat(timespec="seconds"), kind, *changes, *stands, *about, owed, debt))

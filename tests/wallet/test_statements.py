@@ -24,8 +24,8 @@ from services.wallet.store.journals import Journal
 from tests.wallet.client import Client, new_id, reason
 from tests.wallet.test_catalogue import registered
 
-CHANGES = ("available_change", "held_change", "spent_change")
-STANDS = ("available", "held", "spent")
+STANDS = Balances._fields
+CHANGES = tuple(f"{name}_change" for name in STANDS)
 
 
 async def statement(mesh: Any, merchant_id: str, month: str, **fields: Any) -> str:
@@ -75,7 +75,7 @@ async def test_the_running_month_ends_with_the_balance(wallet: Client, mesh: Any
     found = await lines(mesh, wallet.merchant_id, this_month())
     check_sum(found)
     assert [line["kind"] for line in found[1:-1]] == ["GRANT", "GRANT", "HOLD", "SETTLE", "CLOSE"]
-    assert stands(found[-1]) == Balances(*await wallet.balances()) == (850, 0, 200)
+    assert stands(found[-1]) == Balances(*await wallet.balances()) == (850, 0, 200, 0)
     assert found[2]["reason"] == "'=1+1 Δώρο"
     assert {line["hold_id"] for line in found[3:-1]} == {hold_id}
     assert found[0]["time"] == f"{this_month()}-01T00:00:00{found[0]['time'][-6:]}"
@@ -110,7 +110,7 @@ async def test_a_shop_of_whatever_name_spoils_no_page(mesh: Any):
 async def test_a_merchant_without_a_wallet_has_nothing(mesh: Any):
     found = await lines(mesh, await registered(mesh, "GR"), "2020-01")
     assert [line["kind"] for line in found] == ["OPENING", "CLOSING"]
-    assert stands(found[0]) == (0, 0, 0)
+    assert stands(found[0]) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("month", ["2026-13", "2026-1", "1999-12", "next", "2026-01-01", "2099-01"])
@@ -133,7 +133,7 @@ def test_a_month_is_the_merchants_own_across_clock_changes_and_years():
 
 moves = st.lists(
     st.tuples(
-        st.sampled_from(["GRANT", "HOLD", "SETTLE", "CLOSE", "EXPIRE"]),
+        st.sampled_from(["GRANT", "HOLD", "SETTLE", "CLOSE", "EXPIRE", "REFUND"]),
         st.integers(1, 60),
         st.integers(0, 66 * 86400).map(lambda seconds: datetime(2026, 1, 28, tzinfo=UTC) + timedelta(seconds=seconds)),
     ),
@@ -169,7 +169,7 @@ async def test_every_month_begins_where_the_last_one_ended_and_the_last_ends_wit
             assert by_day == sheet.balances
             check_sum(list(csv.DictReader(sheet.taken().decode()[1:].splitlines())))
             balances = sheet.balances
-    assert balances == (wallet.available, wallet.held, wallet.spent)
+    assert balances == (wallet.available, wallet.held, wallet.spent, wallet.debt)
     assert count == sum(1 for _ in sequence)
 
 
@@ -185,6 +185,8 @@ async def moved(database: Any, merchant_id: str, sequence: list[tuple[str, int, 
                 "SETTLE": Movement(held=-min(amount, wallet.held), spent=min(amount, wallet.held)),
                 "CLOSE": hold(-min(amount, wallet.held)),
                 "EXPIRE": ledger.expired(min(amount, wallet.available)),
+                # Of what is used already a debt is left, which the next grant pays.
+                "REFUND": ledger.granted(wallet, -amount),
             }[kind]
             key, number = str(uuid.uuid4()), Transaction.Kind.Value(kind)
             journal = Journal(str(uuid.uuid4()), key, hashlib.sha256(key.encode()).digest(), number, time)

@@ -10,23 +10,27 @@ from services.wallet.statements import Balances, DayLine, Line, Month
 
 # So many lines are written in a few milliseconds of the loop.
 PAGE_SIZE = 500
+BALANCES = len(Balances._fields)
 
 # Counted backwards from today's balances: statements are mostly of late, and end where the wallet stands.
 BALANCES_AT = text("""
-SELECT w.available - coalesce(since.available, 0), w.held - coalesce(since.held, 0), w.spent - coalesce(since.spent, 0)
+SELECT w.available - coalesce(since.available, 0), w.held - coalesce(since.held, 0),
+       w.spent - coalesce(since.spent, 0), w.debt - coalesce(since.debt, 0)
 FROM wallets w, (
     SELECT sum(e.amount) FILTER (WHERE e.account = 'available') AS available,
            sum(e.amount) FILTER (WHERE e.account = 'held') AS held,
-           sum(e.amount) FILTER (WHERE e.account = 'spent') AS spent
+           sum(e.amount) FILTER (WHERE e.account = 'spent') AS spent,
+           -sum(e.amount) FILTER (WHERE e.account = 'debt') AS debt
     FROM journals j JOIN entries e ON e.merchant_id = j.merchant_id AND e.journal_id = j.id
     WHERE j.merchant_id = :merchant_id AND j.create_time >= :time
 ) since
 WHERE w.merchant_id = :merchant_id
 """)
 
+# A debt is the other side of its account.
 CHANGES = ", ".join(
-    "coalesce((SELECT e.amount FROM entries e WHERE e.merchant_id = j.merchant_id AND e.journal_id = j.id"
-    f" AND e.account = '{account}'), 0) AS {account}"
+    f"coalesce((SELECT {'-' if account == 'debt' else ''}e.amount FROM entries e"
+    f" WHERE e.merchant_id = j.merchant_id AND e.journal_id = j.id AND e.account = '{account}'), 0) AS {account}"
     for account in Balances._fields
 )
 MONTH = """
@@ -39,7 +43,7 @@ ORDER BY j.create_time, j.number LIMIT :limit
 """)
 BY_DAY = text(f"""
 SELECT to_char(create_time AT TIME ZONE :time_zone, 'YYYY-MM-DD') AS day, kind, count(*),
-       sum(available), sum(held), sum(spent)
+       sum(available), sum(held), sum(spent), sum(debt)
 FROM (SELECT j.number, j.create_time, j.kind, {CHANGES} {MONTH}) AS line
 GROUP BY day, kind ORDER BY day, min(number)
 """)
@@ -56,7 +60,7 @@ class StatementStatements(Store):
         """In their order, in pages."""
         values = self._of(month) | {"limit": PAGE_SIZE, "after_time": month.start_time, "after_number": -1}
         while page := (await self.connection.execute(LINES, values)).all():
-            yield [Line._make((*row[1:-3], Balances(*row[-3:]))) for row in page]
+            yield [Line._make((*row[1:-BALANCES], Balances(*row[-BALANCES:]))) for row in page]
             if len(page) < PAGE_SIZE:
                 return
             values |= {"after_time": page[-1].create_time, "after_number": page[-1].number}

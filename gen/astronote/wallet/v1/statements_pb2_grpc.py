@@ -51,8 +51,9 @@ class StatementsServiceServicer:
 
     def GetStatement(self, request, context):
         """Writes a statement. As CSV in UTF-8 with a byte order mark: a line a transaction with the balances after it, between
-        a line of the kind `OPENING` and one of the kind `CLOSING`; the changes add up to the difference of the two. As a
-        page, to be printed: the same, a line a day and kind.
+        a line of the kind `OPENING` and one of the kind `CLOSING`; the changes add up to the difference of the two. What is
+        owed after a refund of credits that were used already is `debt`. As a page, to be printed: the same, a line a day and
+        kind.
 
         Refuses `STATEMENT_MONTH_INVALID`.
         """

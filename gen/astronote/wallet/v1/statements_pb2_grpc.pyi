@@ -38,8 +38,9 @@ class StatementsServiceStub:
     def __new__(cls, channel: _aio.Channel) -> StatementsServiceAsyncStub: ...
     GetStatement: _grpc.UnaryStreamMultiCallable[_statements_pb2.GetStatementRequest, _httpbody_pb2.HttpBody]
     """Writes a statement. As CSV in UTF-8 with a byte order mark: a line a transaction with the balances after it, between
-    a line of the kind `OPENING` and one of the kind `CLOSING`; the changes add up to the difference of the two. As a
-    page, to be printed: the same, a line a day and kind.
+    a line of the kind `OPENING` and one of the kind `CLOSING`; the changes add up to the difference of the two. What is
+    owed after a refund of credits that were used already is `debt`. As a page, to be printed: the same, a line a day and
+    kind.
 
     Refuses `STATEMENT_MONTH_INVALID`.
     """
@@ -53,8 +54,9 @@ class StatementsServiceAsyncStub(StatementsServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatement: _aio.UnaryStreamMultiCallable[_statements_pb2.GetStatementRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Writes a statement. As CSV in UTF-8 with a byte order mark: a line a transaction with the balances after it, between
-    a line of the kind `OPENING` and one of the kind `CLOSING`; the changes add up to the difference of the two. As a
-    page, to be printed: the same, a line a day and kind.
+    a line of the kind `OPENING` and one of the kind `CLOSING`; the changes add up to the difference of the two. What is
+    owed after a refund of credits that were used already is `debt`. As a page, to be printed: the same, a line a day and
+    kind.
 
     Refuses `STATEMENT_MONTH_INVALID`.
     """
@@ -71,8 +73,9 @@ class StatementsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
         """Writes a statement. As CSV in UTF-8 with a byte order mark: a line a transaction with the balances after it, between
-        a line of the kind `OPENING` and one of the kind `CLOSING`; the changes add up to the difference of the two. As a
-        page, to be printed: the same, a line a day and kind.
+        a line of the kind `OPENING` and one of the kind `CLOSING`; the changes add up to the difference of the two. What is
+        owed after a refund of credits that were used already is `debt`. As a page, to be printed: the same, a line a day and
+        kind.
 
         Refuses `STATEMENT_MONTH_INVALID`.
         """
