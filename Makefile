@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := .:gen
 
-.PHONY: run test dashboards settings crash mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
+.PHONY: run test dashboards settings crash rolling mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
 
 run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local
@@ -17,6 +17,9 @@ test: $(VENV)/ready ## every test, with real servers
 
 crash: $(VENV)/ready ## injures the send path at every step; ONLY="sender.intent" chooses, FULL=1 takes a night
 	$(BIN)/python -m tests.crash $(if $(ONLY),--only "$(ONLY)") $(if $(FULL),--full)
+
+rolling: $(VENV)/ready ## restarts every service under load, a pod after the other; SINCE=commit: beside its code instead
+	$(BIN)/python -m tests.crash.rolling $(if $(ONLY),--only $(ONLY)) $(if $(SINCE),--since $(SINCE))
 
 mutants: $(VENV)/ready ## takes each guard out once: a test has to notice; writes docs/mutants.md
 	$(BIN)/python -m tests.crash.mutation

@@ -13,7 +13,7 @@ import uvloop
 from google.protobuf.descriptor import FileDescriptor
 from prometheus_client import start_http_server
 
-from kit import log
+from kit import log, schema
 from kit.boundary import ended, forever
 from kit.bus import Bus, Consumer, Inbox, Relay
 from kit.channel import Peer
@@ -24,6 +24,8 @@ from kit.store import Database, Store
 
 # What is in hand may be with a provider, whose answer is not to be lost.
 HANDS_DRAIN_SECONDS = 45.0
+# A job's step that takes longer is cut off.
+STEP_DRAIN_SECONDS = 5.0
 Config = TypeVar("Config", bound=ServiceSettings)
 
 
@@ -59,6 +61,8 @@ class App(Generic[Config]):
     bus: Bus = field(init=False)
 
     def __post_init__(self) -> None:
+        #: Set when this process is to go.
+        self.leaving = asyncio.Event()
         self.identity = self.settings.identity(self.name)
         self.database = Database(self.settings, self.name)
         self.bus = Bus(self.settings.nats_url.get_secret_value(), self.name, self.settings.nats_replicas)
@@ -77,12 +81,18 @@ class Running:
         self._stack = AsyncExitStack()
         settings = app.settings
         self.server = Server(
-            settings.address, parts.servicers, app.identity, settings.certificates(), settings.health_address
+            settings.address,
+            parts.servicers,
+            app.identity,
+            settings.certificates(),
+            settings.health_address,
+            settings.drain_delay_seconds,
         )
 
     async def __aenter__(self) -> "Running":
         app = self._app
         self._stack.push_async_callback(app.database.close)
+        await schema.migrated(app.database, app.name)
         await app.bus.connect()
         self._stack.push_async_callback(app.bus.close)
         for close in self._parts.closers:
@@ -91,19 +101,29 @@ class Running:
         relay = Job("relay", Relay(app.database, app.bus, app.store).step, 0.5, app.database.emitted)
         forget = Job("forget", Retention(app.database, app.store).step, 3600.0)
         feeds = [Job(inbox.consumer.subject(), inbox.step) for inbox in inboxes]
-        self._tasks = [
-            asyncio.create_task(forever(job.name, job.step, job.idle_seconds, job.wake))
-            for job in (relay, forget, *feeds, *self._parts.jobs)
-        ]
-        self._stack.push_async_callback(self._drain, inboxes)
-        await self._stack.enter_async_context(self.server)
+        self._inboxes, self._feeding = inboxes, self._begun(feeds)
+        self._working = self._begun([relay, forget, *self._parts.jobs])
+        await self.server.__aenter__()
         return self
 
-    async def _drain(self, inboxes: Sequence[Inbox]) -> None:
-        await ended(self._tasks)
-        await asyncio.gather(*(inbox.drain(HANDS_DRAIN_SECONDS) for inbox in inboxes))
+    def _begun(self, jobs: Sequence[Job]) -> list[asyncio.Task[None]]:
+        return [
+            asyncio.create_task(forever(job.name, job.step, job.idle_seconds, self._app.leaving, job.wake))
+            for job in jobs
+        ]
+
+    async def _drain(self) -> None:
+        """Takes nothing new, and ends what is begun: what a job has claimed others would have to wait for."""
+        self._app.leaving.set()
+        for wake in (self._app.database.emitted, *(job.wake for job in self._parts.jobs if job.wake)):
+            wake.set()
+        await ended(self._feeding)
+        await asyncio.gather(*(inbox.drain(HANDS_DRAIN_SECONDS) for inbox in self._inboxes))
+        await asyncio.wait(self._working, timeout=STEP_DRAIN_SECONDS)
+        await ended(self._working)
 
     async def __aexit__(self, *exception: object) -> None:
+        await asyncio.gather(self._drain(), self.server.__aexit__())
         await self._stack.aclose()
 
 

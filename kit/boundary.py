@@ -5,6 +5,7 @@ What is raised below is logged and counted here, and the work goes on.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 import structlog
 from prometheus_client import Counter
@@ -26,31 +27,38 @@ async def guarded(job: str, work: Awaitable[object]) -> Exception | None:
 
 
 async def forever(
-    job: str, step: Callable[[], Awaitable[bool]], idle_seconds: float, wake: asyncio.Event | None = None
+    job: str,
+    step: Callable[[], Awaitable[bool]],
+    idle_seconds: float,
+    leaving: asyncio.Event,
+    wake: asyncio.Event | None = None,
 ) -> None:
-    """Runs `step` until cancelled: at once again while it says that it found work, else after `idle_seconds` or when
-    `wake` is set, whichever comes first. After a failure it backs off, up to five seconds.
+    """Runs `step` until cancelled, or until `leaving` (and `wake`) are set between two steps: at once again while it
+    says that it found work, else after `idle_seconds` or when `wake` is set, whichever comes first. After a failure it
+    backs off, up to five seconds.
     """
-    backoff_seconds, wake = 0.1, wake or asyncio.Event()
-    while True:
+    backoff_seconds = 0.1
+    while not leaving.is_set():
         found = [False]
 
         async def turn(found: list[bool] = found) -> None:
             found[0] = await step()
 
-        wake.clear()
+        if wake is not None:
+            wake.clear()
         if await guarded(job, turn()) is not None:
-            await asyncio.sleep(backoff_seconds)
+            await _within(backoff_seconds, leaving)
             backoff_seconds = min(backoff_seconds * 2, BACKOFF_SECONDS_MAX)
             continue
         backoff_seconds = 0.1
-        if found[0]:
-            continue
-        try:
-            async with asyncio.timeout(idle_seconds):
-                await wake.wait()
-        except TimeoutError:
-            pass
+        if not found[0]:
+            await _within(idle_seconds, wake or leaving)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def ended(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -64,6 +64,8 @@ class Delivery:
 
     key: str
     in_progress: Callable[[], Awaitable[None]]
+    #: Set when this process is to go: what is not begun then is better handed back (`RetryLater`).
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 Handle = Callable[[Message, Delivery], Awaitable[None]]
@@ -213,6 +215,7 @@ class Inbox:
         self._subscription: JetStreamContext.PullSubscription | None = None
         self._places = asyncio.Semaphore(consumer.concurrency)
         self._running: set[asyncio.Task[None]] = set()
+        self._leaving = asyncio.Event()
         # Failures by key; a message that was only put off has none.
         self._faults: Counter[str] = Counter()
         # From the beginning at zero: Prometheus sees no increase in a series that begins at one.
@@ -242,7 +245,12 @@ class Inbox:
         self._places.release()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Waits for what is in hand; what takes longer is cut off, and delivered again."""
+        """Waits for what is in hand; what takes longer is cut off, and delivered again. What the broker still sends to
+        the last fetch would be nobody's until `ACK_WAIT_SECONDS` are over.
+        """
+        self._leaving.set()
+        if self._subscription is not None:
+            await guarded(self._durable, self._subscription.unsubscribe())
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=timeout_seconds)
             if late:
@@ -276,7 +284,7 @@ class Inbox:
         headers = message.headers or {}
         key = headers.get("Nats-Msg-Id", "")
         trace.enter(trace.child(headers.get(trace.HEADER, "")))
-        delivery = Delivery(f"{self._durable}:{key}", message.in_progress)
+        delivery = Delivery(f"{self._durable}:{key}", message.in_progress, self._leaving)
         beat, start = asyncio.create_task(_beat(message)), time.monotonic()
         try:
             error = await guarded(self._durable, self._handled(message, delivery))

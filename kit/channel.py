@@ -1,6 +1,7 @@
 """Channels to the other services of the mesh."""
 
 import json
+from collections.abc import Iterable
 from functools import partial
 
 import grpc
@@ -25,21 +26,30 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 class Peer:
-    """Another service: a channel to it, and the assertion that goes with each call."""
+    """Another service: a channel to it, and the assertion that goes with each call. `more` are other files of its
+    contract.
+    """
 
     def __init__(
-        self, file: FileDescriptor, address: str, identity: Identity, certificates: Certificates | None = None
+        self,
+        file: FileDescriptor,
+        address: str,
+        identity: Identity,
+        certificates: Certificates | None = None,
+        more: Iterable[FileDescriptor] = (),
     ) -> None:
         self.service = file.package.split(".")[1]
         self._identity = identity
         options = [
-            ("grpc.service_config", service_config(file)),
+            ("grpc.service_config", service_config([file, *more])),
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
             # A service that was restarted is found again within a second.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
             ("grpc.keepalive_time_ms", 60_000),
+            # While one replica goes after the other, names are asked for again at once, and not twice a minute.
+            ("grpc.dns_min_time_between_resolutions_ms", 1000),
         ]
         if certificates is None:
             self.channel = grpc.aio.insecure_channel(address, options)
@@ -56,10 +66,13 @@ class Peer:
         return (*carried, (trace.HEADER, trace.current())) if trace.current() else carried
 
 
-def service_config(file: FileDescriptor) -> str:
-    """Round robin over the addresses, and retries where the contract says that a call has no side effects."""
+def service_config(files: Iterable[FileDescriptor]) -> str:
+    """Round robin over the replicas that say that they serve: one that is about to go is asked nothing more. Retries
+    where the contract says that a call has no side effects.
+    """
     safe = [
         {"service": service.full_name, "method": method.name}
+        for file in files
         for service in file.services_by_name.values()
         for method in service.methods
         if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
@@ -72,4 +85,5 @@ def service_config(file: FileDescriptor) -> str:
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
     methods = [{"name": safe, "retryPolicy": policy}] if safe else []
-    return json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": methods})
+    config = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+    return json.dumps(config | {"methodConfig": methods})

@@ -16,6 +16,8 @@ class MeshSettings(BaseSettings):
     health_address: str = ""
     #: The folder of `tls.crt`, `tls.key` and `ca.crt`, by which services prove themselves; empty: no TLS.
     tls_folder: str = ""
+    #: Between "not ready" and "no more calls": for load balancers and the other services to notice.
+    drain_delay_seconds: float = 0.0
     #: Where Prometheus reads; port 0 picks one.
     metrics_address: str = "0.0.0.0:9090"
     #: base64url of this service's Ed25519 seed, 32 bytes.

@@ -1,5 +1,6 @@
 """A gRPC server with the boundary round every RPC, and the health service that Kubernetes asks."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,8 @@ from kit.identity import Identity
 from kit.interceptors import Boundary
 from kit.tls import Certificates
 
-DRAIN_SECONDS = 10.0
+# For a file that is under way, up or down; other calls are over in a moment.
+DRAIN_SECONDS = 30.0
 
 # `{add_XServicer_to_server: servicer}`
 Servicers = Mapping[Callable[[Any, Any], None], object]
@@ -27,8 +29,10 @@ class Server:
         identity: Identity,
         certificates: Certificates | None = None,
         health_address: str = "",
+        drain_delay_seconds: float = 0.0,
     ) -> None:
         """`health_address`: where the health service is served as well, alone and in plain text; empty: nowhere."""
+        self._drain_delay_seconds = drain_delay_seconds
         self._server = grpc.aio.server(
             interceptors=[Boundary(identity)],
             options=[
@@ -62,5 +66,7 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self._health.enter_graceful_shutdown()
+        # A call that meets the end of a server is lost: whoever watches our health turns to others before.
+        await asyncio.sleep(self._drain_delay_seconds)
         await self._server.stop(DRAIN_SECONDS)
         await self._probed.stop(None)

@@ -1,6 +1,6 @@
 """What campaigns refuses."""
 
-from kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 
 
 class TemplateNotFound(NotFound):
@@ -25,6 +25,10 @@ class CampaignNotFound(NotFound):
 
 class CampaignInvalid(InvalidArgument):
     """A field of the campaign is wrong."""
+
+
+class WatchMoved(Unavailable):
+    """Whoever watched for you is about to go: watch again from the last event on."""
 
 
 class ScheduleInvalid(InvalidArgument):

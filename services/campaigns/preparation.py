@@ -138,6 +138,11 @@ class Preparer:
                 await self._hold(whole)
         except LeaseLostError:
             log.info("preparation given up", campaign_id=row.id)
+        except (grpc.aio.AioRpcError, asyncio.CancelledError):
+            # Somebody is restarted, we or whom we asked: nobody has to wait for this lease to run out.
+            async with CampaignStore.open_pipeline(self._database) as store:
+                await store.put_down(row)
+            raise
         return True
 
     async def _frozen(self, row: AnyRow) -> AnyRow | None:
@@ -202,7 +207,7 @@ class Preparer:
             try:
                 await self._wallet_stub.Hold(request, metadata=metadata, timeout=HOLD_TIMEOUT_SECONDS)
             except grpc.aio.AioRpcError as error:
-                # What the wallet will not pay for is final; anything else is tried again when the lease runs out.
+                # What the wallet will not pay for is final; anything else is tried again.
                 if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
                     raise
                 failure = errors.reason(error)

@@ -68,7 +68,7 @@ def parts(app: App[Settings]) -> Parts:
     links = Links(database, contacts, codes)
     consumers, events = Consumers(database, due, ended), Events(database, triggered)
     texts = AutomationTexts(database, merchants, audiences, wallet, codes, base_url, started)
-    campaigns = Campaigns(database, merchants, audiences, starter, codes, base_url, size, started, due)
+    campaigns = Campaigns(database, merchants, audiences, starter, codes, base_url, size, started, due, app.leaving)
     return Parts(
         servicers={
             rpc.add_TemplatesServiceServicer_to_server: Templates(database, merchants, base_url),

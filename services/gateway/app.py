@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -46,18 +47,24 @@ class Gateway:
         files = contracts.files()
         identity = settings.identity(NAME)
         self._settings = settings
+        #: Set when it is to go: it is not ready any more, and no connection outlasts its next answer.
         self.draining = asyncio.Event()
-        self.peers: dict[str, Peer] = {}
+        #: Set when nobody comes any more: streams end, and whoever watches begins again elsewhere.
+        self.ending = asyncio.Event()
+        certificates, contract = settings.certificates(), defaultdict(list)
         for file in files:
-            name = contracts.mesh_service(file)
-            self.peers.setdefault(name, Peer(file, settings.address_of(name), identity, settings.certificates()))
+            contract[contracts.mesh_service(file)].append(file)
+        self.peers = {
+            name: Peer(first, settings.address_of(name), identity, certificates, more)
+            for name, (first, *more) in contract.items()
+        }
         services = {name: Service.made(peer, settings) for name, peer in self.peers.items()}
         found = [route for file in files for method in contracts.methods(file) for route in routes.of(method)]
         self._table = routes.Table(found)
         turns = Turns()
         self._roads = {
             route: Road(
-                Transcoder(route, services[route.method.service], settings, self.draining),
+                Transcoder(route, services[route.method.service], settings, self.ending),
                 Limits(turns, str(route), route.method, settings.rate_limit_factor),
             )
             for route in found
@@ -134,6 +141,7 @@ class Gateway:
     def _place(self, exchange: Exchange) -> None:
         """Who asks, and what he may see. Refuses `HostInvalid`: two readers of a request have to mean the same host."""
         headers = exchange.headers
+        exchange.is_last = self.draining.is_set()
         exchange.shared = self._cors.headers(headers)
         exchange.takes_cookies = self._cors.takes_cookies(headers)
         exchange.client_address = self._clients.address(exchange.client_address, headers)

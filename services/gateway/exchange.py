@@ -64,6 +64,8 @@ class Exchange:
         self.shared: list[Header] = []
         self.takes_cookies = True
         self.status = 0
+        #: Whether the connection ends with it.
+        self.is_last = False
         #: Whether what refuses the request is to be a page.
         self.shows_page = False
         self.is_complete = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
@@ -159,7 +161,7 @@ class Exchange:
             sent.append((b"content-type", content_type.encode("latin-1")))
         if not any(name == b"cache-control" for name, _ in sent):
             sent.append(NO_STORE)
-        if not self.is_complete:
+        if self.is_last or not self.is_complete:
             sent.append((b"connection", b"close"))
         await self._send({"type": "http.response.start", "status": status, "headers": sent})
 

@@ -36,7 +36,17 @@ async def serve(settings: Settings) -> None:
 
 
 class Server(uvicorn.Server):
-    """Signals are ours, since draining begins before the socket closes."""
+    """Signals are ours, since draining begins before the socket closes. `ending` is set when it has."""
+
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # In the next turn of the loop, when each connection knows that it ends: a stream that ends before is begun
+        # again on its own connection, here.
+        asyncio.get_running_loop().call_soon(self._ending.set)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -79,14 +89,16 @@ class Serving:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=settings.drain_seconds,
         )
-        self._server = Server(config)
+        self._server = Server(config, self.gateway.ending)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Not ready first, then no new connection, then the end of what is in hand."""
+        """Not ready first, and each answer the last of its connection, so that nobody asks on one that closes; then no
+        new connection, then the end of what is in hand.
+        """
         self.gateway.draining.set()
         await asyncio.sleep(self._settings.drain_delay_seconds)
         self._server.should_exit = True

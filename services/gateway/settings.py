@@ -82,8 +82,6 @@ class Settings(MeshSettings):
     heartbeat_seconds: float = 15.0
     #: How long `/readyz` waits for a service.
     readiness_seconds: float = 1.0
-    #: Between "not ready" and "no more connections", for the load balancer to notice.
-    drain_delay_seconds: float = 0.0
     #: How long calls in hand may take to end.
     drain_seconds: int = 20
 

@@ -38,9 +38,9 @@ Carry = Callable[[Exchange, list[str], Metadata], Awaitable[None]]
 class Transcoder:
     """Compiled once a route."""
 
-    def __init__(self, route: Route, service: Service, settings: Settings, draining: asyncio.Event) -> None:
+    def __init__(self, route: Route, service: Service, settings: Settings, ending: asyncio.Event) -> None:
         self.route, self.method, self._service, channel = route, route.method, service, service.peer.channel
-        self._settings, self._draining = settings, draining
+        self._settings, self._ending = settings, ending
         self._binding = Binding(route)
         self._encode = encoder(self.method.output)
         self._cookies = cookie_fields(self.method.output)
@@ -170,21 +170,21 @@ class Transcoder:
         request = await self._request(exchange, values)
         call = self._stub(request, metadata=metadata, timeout=self.timeout_seconds)
         gone = asyncio.ensure_future(exchange.gone())
-        draining = asyncio.ensure_future(self._draining.wait())
+        ending = asyncio.ensure_future(self._ending.wait())
         read: asyncio.Future[Any] | None = None
         try:
             while True:
                 # A read that is given up would end the call: it is kept over the heartbeats.
                 read = read or asyncio.ensure_future(call.read())
                 await asyncio.wait(
-                    (read, gone, draining),
+                    (read, gone, ending),
                     timeout=self._settings.heartbeat_seconds,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if gone.done():
                     read.add_done_callback(lambda done: done.cancelled() or done.exception())
                     raise ClientGone
-                if draining.done():
+                if ending.done():
                     raise Draining
                 message, read = (read.result(), None) if read.done() else (None, read)
                 if not exchange.status:
@@ -200,7 +200,7 @@ class Transcoder:
             await exchange.write(b"event: error\ndata: %b\n\n" % problem.text(shown[1]))
             await exchange.finish()
         finally:
-            for task in (gone, draining, read):
+            for task in (gone, ending, read):
                 if task is not None:
                     task.cancel()
             call.cancel()

@@ -96,16 +96,16 @@ class Submitter:
     async def on_batch(self, batch: SendBatch, delivery: Delivery) -> None:
         """Raises `RetryLater` where the batch has to come again."""
         with self._hands[_lane(batch)].taking(batch.merchant_id):
-            await self._on_batch(batch)
+            await self._on_batch(batch, delivery)
 
-    async def _on_batch(self, batch: SendBatch) -> None:
+    async def _on_batch(self, batch: SendBatch, delivery: Delivery) -> None:
         lease = Lease(batch.batch_id, self._new_id(), self._settings.lease_seconds)
         row = await self._take(batch, lease)
         if row is None:
             return
         crash.point("sender.taken")
         try:
-            await self._go_through(batch, lease, row)
+            await self._go_through(batch, lease, row, delivery)
         except LeaseLostError:
             log.warning("lease lost", batch_id=batch.batch_id)
         except HeldBackError as held:
@@ -135,7 +135,7 @@ class Submitter:
                 row = await store.batch(lease)
         return row
 
-    async def _go_through(self, batch: SendBatch, lease: Lease, row: AnyRow) -> None:
+    async def _go_through(self, batch: SendBatch, lease: Lease, row: AnyRow, delivery: Delivery) -> None:
         if row.state == "DONE":
             return
         claim = await self._gatekeepers.claim(batch)
@@ -143,6 +143,8 @@ class Submitter:
         if claim.verdict == Verdict.GO:
             first, tries = row.next_index, row.tries
             while first < len(batch.recipients):
+                if delivery.leaving.is_set():
+                    raise HeldBackError(0)
                 first += await self._submit_chunk(batch, lease, first, tries)
                 tries = 0
         elif claim.verdict == Verdict.STOP:

@@ -178,7 +178,7 @@ def _accepted(arena: "Arena", shop: Shop) -> dict[str, list[dict[str, Any]]]:
 def _posted(arena: "Arena") -> dict[str, datetime]:
     """When each report was first stored."""
     posted: dict[str, datetime] = {}
-    for row in arena.rows("sender", "SELECT body, create_time FROM webhooks ORDER BY id"):
+    for row in arena.rows("sender", "SELECT body, create_time FROM webhooks WHERE kind = 'dlr' ORDER BY id"):
         for item in orjson.loads(row["body"]):
             posted.setdefault(item["messageId"], row["create_time"])
     return posted

@@ -44,7 +44,7 @@ REPORTS: dict[str, dict[str, float]] = {
 DEFINITE = ("ok", "429", "item refused")
 # In these no sender dies, and none loses the answer of the provider.
 HARMLESS = (
-    *("none", "nats kill", "nats wipe", "wallet kill", "work doubled"),
+    *("none", "rolling", "nats kill", "nats wipe", "wallet kill", "work doubled"),
     *(f"{point} {way}" for point in POINTS if point.split(".")[0] in ("prepare", "dispatch", "close") for way in WAYS),
     *(f"{point} error" for point in POINTS if point not in ("sender.intent", "sender.answered")),
 )

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.local.credentials import KeyPair
-from kit.app import HANDS_DRAIN_SECONDS
+from kit.app import HANDS_DRAIN_SECONDS, STEP_DRAIN_SECONDS
 from kit.config import MeshSettings
 from kit.identity import Identity
 from kit.server import DRAIN_SECONDS
@@ -148,11 +148,11 @@ def test_secrets_are_only_named(overlay: str, builds: dict[str, Build]) -> None:
 def test_a_pod_may_take_as_long_as_its_drain(name: str, builds: dict[str, Build]) -> None:
     pod = builds["production"]["Deployment", name]["spec"]["template"]["spec"]
     assert pod["containers"][0]["args"] == ["python", "-m", f"services.{name}"]
+    drain = float(given(builds["production"], name)["DRAIN_DELAY_SECONDS"])
     if name == "gateway":
-        delay = float(given(builds["production"], name)["DRAIN_DELAY_SECONDS"])
-        drain = delay + GatewaySettings.model_fields["drain_seconds"].default
+        drain += GatewaySettings.model_fields["drain_seconds"].default
     else:
-        drain = DRAIN_SECONDS + HANDS_DRAIN_SECONDS
+        drain = max(drain + DRAIN_SECONDS, HANDS_DRAIN_SECONDS + STEP_DRAIN_SECONDS)
     assert drain + 10 <= pod["terminationGracePeriodSeconds"]
 
 

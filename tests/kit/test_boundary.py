@@ -19,7 +19,7 @@ async def test_work_ends_even_where_a_library_swallows_the_first_cancellation() 
             swallowed.append(True)
         return True
 
-    task = asyncio.create_task(forever("deaf", step, 0.1))
+    task = asyncio.create_task(forever("deaf", step, 0.1, asyncio.Event()))
     await begun.wait()
     async with asyncio.timeout(20):
         await ended([task])

@@ -63,7 +63,7 @@ class Fed:
     def __init__(self, database: Database, bus: Bus, handle: Any, **options: Any) -> None:
         consumer = Consumer(options.pop("message", MerchantRegistered), handle, **options)
         self.inbox = Inbox(database, bus, Store, consumer)
-        self.task = asyncio.create_task(forever("test", self.inbox.step, 0.1))
+        self.task = asyncio.create_task(forever("test", self.inbox.step, 0.1, asyncio.Event()))
 
     async def __aenter__(self) -> "Fed":
         return self

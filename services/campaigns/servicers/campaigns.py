@@ -12,7 +12,7 @@ from kit import caller, pages, rows
 from kit.interceptors import Context
 from kit.rows import AnyRow
 from services.campaigns import books, experiments, history, offers, pricing, schedules, states
-from services.campaigns.errors import CampaignInvalid, TextInvalid
+from services.campaigns.errors import CampaignInvalid, TextInvalid, WatchMoved
 from services.campaigns.merchants import SENDER_NAME
 from services.campaigns.rendering import compile_text, experiment_text, places_offer
 from services.campaigns.servicers.trials import Trials
@@ -139,6 +139,8 @@ class Campaigns(Trials):
             if progress := pace.progress(report, datetime.now(UTC)):
                 yield progress
             is_final = report.final
+            if self._leaving.is_set() and not is_final:
+                raise WatchMoved
             await asyncio.sleep(0 if is_final else LOOK_SECONDS)
 
 

@@ -31,11 +31,12 @@ class Verbs(rpc.CampaignsServiceServicer):
         page_size: int,
         started: asyncio.Event,
         due: asyncio.Event,
+        leaving: asyncio.Event,
     ) -> None:
         self._database, self._merchants, self._audiences = database, merchants, audiences
         self._starter, self._codes = starter, codes
         self._public_base_url, self._page_size = public_base_url, page_size
-        self._started, self._due = started, due
+        self._started, self._due, self._leaving = started, due, leaving
 
     async def SendCampaign(self, request: pb.SendCampaignRequest, context: Context) -> pb.Campaign:
         merchant_id = caller.merchant_id()

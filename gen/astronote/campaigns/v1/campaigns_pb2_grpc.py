@@ -578,7 +578,7 @@ class CampaignsServiceServicer:
 
     def WatchCampaign(self, request, context):
         """Streams the progress of a campaign, twice a second where it changes, and ends with the closed books.
-        Refuses `CAMPAIGN_NOT_FOUND`, `EVENT_ID_INVALID`.
+        Refuses `CAMPAIGN_NOT_FOUND`, `EVENT_ID_INVALID`, and ends with `WATCH_MOVED` where a server is replaced: watch again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

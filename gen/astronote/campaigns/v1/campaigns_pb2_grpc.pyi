@@ -220,7 +220,7 @@ class CampaignsServiceStub:
     """Returns the books of a campaign. Refuses `CAMPAIGN_NOT_FOUND`."""
     WatchCampaign: _grpc.UnaryStreamMultiCallable[_campaigns_pb2.WatchCampaignRequest, _campaigns_pb2.Progress]
     """Streams the progress of a campaign, twice a second where it changes, and ends with the closed books.
-    Refuses `CAMPAIGN_NOT_FOUND`, `EVENT_ID_INVALID`.
+    Refuses `CAMPAIGN_NOT_FOUND`, `EVENT_ID_INVALID`, and ends with `WATCH_MOVED` where a server is replaced: watch again.
     """
 
 @_typing.type_check_only
@@ -294,7 +294,7 @@ class CampaignsServiceAsyncStub(CampaignsServiceStub):
     """Returns the books of a campaign. Refuses `CAMPAIGN_NOT_FOUND`."""
     WatchCampaign: _aio.UnaryStreamMultiCallable[_campaigns_pb2.WatchCampaignRequest, _campaigns_pb2.Progress]  # type: ignore[assignment]
     """Streams the progress of a campaign, twice a second where it changes, and ends with the closed books.
-    Refuses `CAMPAIGN_NOT_FOUND`, `EVENT_ID_INVALID`.
+    Refuses `CAMPAIGN_NOT_FOUND`, `EVENT_ID_INVALID`, and ends with `WATCH_MOVED` where a server is replaced: watch again.
     """
 
 class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -473,7 +473,7 @@ class CampaignsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_campaigns_pb2.Progress], _abc.AsyncIterator[_campaigns_pb2.Progress]]:
         """Streams the progress of a campaign, twice a second where it changes, and ends with the closed books.
-        Refuses `CAMPAIGN_NOT_FOUND`, `EVENT_ID_INVALID`.
+        Refuses `CAMPAIGN_NOT_FOUND`, `EVENT_ID_INVALID`, and ends with `WATCH_MOVED` where a server is replaced: watch again.
         """
 
 def add_CampaignsServiceServicer_to_server(servicer: CampaignsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
