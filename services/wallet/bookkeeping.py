@@ -16,7 +16,7 @@ from prometheus_client import Counter
 from astronote.wallet.v1.billing_pb2 import Purchase
 from astronote.wallet.v1.wallet_pb2 import Transaction, Wallet
 from kit.store import Database
-from services.wallet import ledger
+from services.wallet import ledger, low_balance
 from services.wallet.crediting import Change, is_as_asked, standing
 from services.wallet.looking import Finding
 from services.wallet.reading import Payment, Subscribed
@@ -56,16 +56,22 @@ class Bookkeeper:
             log.error("discrepant payment", purchase_id=payment.purchase_id, paid_cents=payment.total_cents)
         gain = Transaction.GRANT if purchase.kind == Purchase.CYCLE else Transaction.PURCHASE
         await self.welcome.open(store, now)
+        wallet = await store.locked_wallet()
+        before = wallet.available
         for change in becomes.changes_from(purchase.standing, gain):
-            await _book(store, purchase, change, look, now)
+            wallet = await _book(store, wallet, purchase, change, look, now)
         await store.change_purchase(payment, state, becomes, look)
+        if wallet.available < before:
+            await low_balance.tell(store, before, wallet.available, (await store.spend_limits(now)).low_balance_credits)
 
 
-async def _book(store: WalletStore, purchase: Kept, change: Change, look: int, now: datetime) -> None:
+async def _book(store: WalletStore, wallet: Wallet, purchase: Kept, change: Change, look: int, now: datetime) -> Wallet:
+    """The wallet after it."""
     kind = Transaction.Kind.Name(change.kind).lower()
     key = f"purchase:{purchase.id}:{kind}:{look}"
     move = ledger.granted if purchase.kind == Purchase.CYCLE else ledger.purchased
-    movement = move(await store.locked_wallet(), change.credits)
+    movement = move(wallet, change.credits)
     hash = hashlib.sha256(key.encode()).digest()
     reason = purchase.item or f"{purchase.credits} credits"
     await store.book(Journal(str(uuid.uuid4()), key, hash, change.kind, now, reason=reason), movement, Wallet())
+    return ledger.after(wallet, movement)

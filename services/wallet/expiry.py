@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from astronote.wallet.v1.events_pb2 import BalanceLow
 from astronote.wallet.v1.promotions_pb2 import Promotion
 from astronote.wallet.v1.wallet_pb2 import Transaction, Wallet
 from kit.store import Database
-from services.wallet import guards, ledger, promotions
+from services.wallet import ledger, low_balance, promotions
 from services.wallet.errors import ExpireTimeInvalid, PromotionsTooMany
 from services.wallet.store import WalletStore
 from services.wallet.store.journals import Journal
@@ -73,7 +72,4 @@ async def expire(store: WalletStore, now: datetime) -> None:
             wallet.available -= each.remaining
             each.remaining = 0
     await store.counted(found, promotions.used(wallet))
-    low_balance_credits = (await store.spend_limits(now)).low_balance_credits
-    if guards.falls_low(before, wallet.available, low_balance_credits):
-        low = {"available": wallet.available, "low_balance_credits": low_balance_credits}
-        await store.emit(BalanceLow(merchant_id=store.merchant_id, **low))
+    await low_balance.tell(store, before, wallet.available, (await store.spend_limits(now)).low_balance_credits)

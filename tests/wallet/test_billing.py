@@ -10,6 +10,7 @@ from astronote.wallet.v1 import wallet_pb2
 from tests.conftest import TestMesh
 from tests.wallet.buyer import URLS, Buyer, code
 from tests.wallet.client import new_id, reason, refused
+from tests.wallet.test_spending import limits, low_balances
 
 
 async def test_credits_are_there_once_stripe_says_that_they_are_paid(buyer: Buyer):
@@ -118,6 +119,7 @@ async def test_what_was_spent_and_is_refunded_becomes_a_debt_that_blocks_sending
     await buyer.hear()
     payment = (await buyer.till.session(page.url)).id
     payment = (await buyer.till.api.checkout.sessions.retrieve_async(payment)).payment_intent
+    await limits(buyer, low_balance_credits=150)
     hold_id = new_id()
     await buyer("Hold", hold_id=hold_id, amount=800)
     await buyer.settle(hold_id, "a", capture=700)
@@ -126,6 +128,7 @@ async def test_what_was_spent_and_is_refunded_becomes_a_debt_that_blocks_sending
     await buyer.hear()
     assert await buyer.shown() == (0, 50)
     assert (await buyer.purchase(page.purchase_id)).credited == 750
+    assert await low_balances(buyer.mesh, buyer.merchant_id, 1) == {(0, 150)}
     await buyer.till.refund(payment)
     await buyer.hear()
     assert await buyer.shown() == (0, 800)

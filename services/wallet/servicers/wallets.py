@@ -11,11 +11,10 @@ from google.protobuf.message import Message
 
 from astronote.wallet.v1 import wallet_pb2 as pb
 from astronote.wallet.v1 import wallet_pb2_grpc as rpc
-from astronote.wallet.v1.events_pb2 import BalanceLow
 from kit import caller, pages, rows
 from kit.interceptors import Context
 from kit.store import Database
-from services.wallet import expiry, guards, ledger
+from services.wallet import expiry, guards, ledger, low_balance
 from services.wallet.entitlement import Terms
 from services.wallet.errors import HoldIdInvalid, HoldNotFound, KeyInvalid, ReasonInvalid, WalletNotFound
 from services.wallet.store import WalletStore
@@ -84,9 +83,7 @@ class Wallets(rpc.WalletServiceServicer):
             guards.check(means, request.amount, request.destinations)
             ledger.check_affordable(means.available, request.amount, means.debt)
             left = means.available - request.amount
-            if guards.falls_low(means.available, left, means.low_balance_credits):
-                low = {"available": left, "low_balance_credits": means.low_balance_credits}
-                await store.emit(BalanceLow(merchant_id=store.merchant_id, **low))
+            await low_balance.tell(store, means.available, left, means.low_balance_credits)
             return await store.book(journal, ledger.between(pb.HoldRecord(), hold), hold)
 
     async def Settle(self, request: pb.SettleRequest, context: Context) -> pb.HoldRecord:
