@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := .:gen
 
-.PHONY: run test dashboards settings crash rolling mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
+.PHONY: run test dashboards settings crash rolling rehearse-restore mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
 
 run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local
@@ -20,6 +20,9 @@ crash: $(VENV)/ready ## injures the send path at every step; ONLY="sender.intent
 
 rolling: $(VENV)/ready ## restarts every service under load, a pod after the other; SINCE=commit: beside its code instead
 	$(BIN)/python -m tests.crash.rolling $(if $(ONLY),--only $(ONLY)) $(if $(SINCE),--since $(SINCE))
+
+rehearse-restore: $(VENV)/ready ## loses PostgreSQL and NATS in mid-campaign, and goes back to a point in time (docs/backup.md)
+	$(BIN)/python -m tests.restore
 
 mutants: $(VENV)/ready ## takes each guard out once: a test has to notice; writes docs/mutants.md
 	$(BIN)/python -m tests.crash.mutation

@@ -13,6 +13,7 @@ from ops.commands.dead_letters import dead_letters
 from ops.commands.keys import keys
 from ops.commands.ledger import ledger
 from ops.commands.merchants import grant, merchants
+from ops.commands.restore import restore
 from ops.commands.webhooks import webhooks
 from ops.session import Mesh, Session
 
@@ -40,6 +41,7 @@ app.command()(sending.unknowns)
 app.command()(sending.drain)
 app.add_typer(ledger, name="ledger")
 app.add_typer(keys, name="keys")
+app.add_typer(restore, name="restore")
 
 
 @app.callback()

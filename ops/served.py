@@ -1,7 +1,9 @@
-"""What every service that handles messages answers about those that it gave up (`kit/bus.py`)."""
+"""What services answer operators alike: about messages that they gave up (`kit/bus.py`), and after a restore."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
@@ -10,6 +12,7 @@ from sqlalchemy import delete, select
 
 from astronote.operations.v1 import dead_letters_pb2 as pb
 from astronote.operations.v1 import dead_letters_pb2_grpc as rpc
+from astronote.operations.v1.restore_pb2 import StopForgottenRequest
 from kit import pages, rows
 from kit.app import App, Config, Parts
 from kit.boundary import guarded
@@ -19,6 +22,10 @@ from kit.interceptors import Context
 from kit.rows import AnyRow
 
 log = structlog.get_logger()
+
+
+# More than the provider takes calls, each of which has an id of its own.
+IDS_A_SECOND, IDS_MAX = 200, 50_000_000
 
 
 class DeadLetterNotFound(NotFound):
@@ -81,6 +88,14 @@ class DeadLetters(rpc.DeadLettersServiceServicer):
             if not dropped.rowcount:
                 raise DeadLetterNotFound(id=id)
         log.info("dead letter ended", id=id)
+
+
+def ids_forgotten(request: StopForgottenRequest, now: datetime) -> int:
+    """How many ids may have been given since the instant of a restore."""
+    if request.goes_on:
+        return 0
+    seconds = (now - request.restore_time.ToDatetime(tzinfo=UTC)).total_seconds()
+    return min(IDS_A_SECOND * max(math.ceil(seconds), 1), IDS_MAX)
 
 
 def with_dead_letters(parts: Callable[[App[Config]], Parts]) -> Callable[[App[Config]], Parts]:

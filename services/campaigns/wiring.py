@@ -15,6 +15,7 @@ from astronote.campaigns.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_t
 from astronote.campaigns.v1.reports_pb2_grpc import add_ResultsServiceServicer_to_server
 from astronote.contacts.v1 import contacts_pb2
 from astronote.contacts.v1.events_pb2 import ContactCreated, ListJoined, TagAdded
+from astronote.operations.v1.restore_pb2_grpc import add_RestoreServiceServicer_to_server
 from astronote.sender.v1 import sender_pb2
 from astronote.sender.v1.events_pb2 import BatchFinished, CampaignTally
 from astronote.wallet.v1 import wallet_pb2
@@ -43,6 +44,7 @@ from services.campaigns.servicers.links import Links
 from services.campaigns.servicers.offers import Offers
 from services.campaigns.servicers.operations import Operations
 from services.campaigns.servicers.privacy import Privacy
+from services.campaigns.servicers.restoring import Restoring
 from services.campaigns.servicers.results import Results
 from services.campaigns.servicers.templates import Templates
 from services.campaigns.settings import Settings
@@ -82,6 +84,7 @@ def parts(app: App[Settings]) -> Parts:
             add_ExperimentsServiceServicer_to_server: Experiments(database),
             add_ResultsServiceServicer_to_server: Results(database, merchants, Outcomes(sender, contacts)),
             add_BatchOperationsServiceServicer_to_server: Operations(database),
+            add_RestoreServiceServicer_to_server: Restoring(database),
         },
         consumers=[
             Consumer(CampaignTally, consumers.on_tally),

@@ -7,6 +7,7 @@ from astronote.campaigns.v1 import privacy_pb2 as campaigns_privacy
 from astronote.campaigns.v1.events_pb2 import LinkOpened, OfferRedeemed
 from astronote.contacts.v1 import consents_pb2_grpc, forms_pb2_grpc, lists_pb2_grpc, privacy_pb2_grpc, segments_pb2_grpc
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
+from astronote.contacts.v1.operations_pb2_grpc import add_ConsentOperationsServiceServicer_to_server
 from astronote.sender.v1 import privacy_pb2 as sender_privacy
 from astronote.sender.v1.events_pb2 import MessageOutcomes
 from kit.app import App, Job, Parts
@@ -27,6 +28,7 @@ from services.contacts.servicers.contacts import Contacts
 from services.contacts.servicers.forms import Forms
 from services.contacts.servicers.imports import Imports
 from services.contacts.servicers.lists import Lists
+from services.contacts.servicers.operations import Operations
 from services.contacts.servicers.privacy import Privacy
 from services.contacts.servicers.segments import Segments
 from services.contacts.servicers.sign_ups import SignUps
@@ -58,6 +60,7 @@ def parts(app: App[Settings]) -> Parts:
             forms_pb2_grpc.add_SignUpsServiceServicer_to_server: SignUps(app.database, countries, hashed, asked),
             privacy_pb2_grpc.add_PrivacyServiceServicer_to_server: privacy,
             consents_pb2_grpc.add_ConsentsServiceServicer_to_server: Consents(app.database, hashed),
+            add_ConsentOperationsServiceServicer_to_server: Operations(app.database, hashed),
         },
         consumers=[
             Consumer(MessageOutcomes, consumers.on_outcomes),

@@ -6,6 +6,7 @@ from astronote.accounts.v1 import accounts_pb2
 from astronote.campaigns.v1 import campaigns_pb2
 from astronote.campaigns.v1.events_pb2 import LinkOpened
 from astronote.contacts.v1 import contacts_pb2
+from astronote.operations.v1.restore_pb2_grpc import add_RestoreServiceServicer_to_server
 from astronote.sender.v1 import inbound_pb2_grpc as inbound_rpc
 from astronote.sender.v1 import privacy_pb2_grpc
 from astronote.sender.v1 import sender_pb2_grpc as rpc
@@ -23,7 +24,7 @@ from services.sender.evidence import Detective
 from services.sender.figures import INTERVAL_SECONDS, Figures
 from services.sender.help import Answers
 from services.sender.listening import Listener, Obedience
-from services.sender.operations import Operations
+from services.sender.operations import Operations, Restoring
 from services.sender.privacy import Privacy
 from services.sender.providers.mitto import Mitto
 from services.sender.replay import Replayer
@@ -63,6 +64,7 @@ def parts(app: App[Settings]) -> Parts:
             rpc.add_TalliesServiceServicer_to_server: Tallies(database),
             rpc.add_OutcomesServiceServicer_to_server: Outcomes(database),
             add_RouteOperationsServiceServicer_to_server: Operations(database, settings.mitto_traffic_account_id),
+            add_RestoreServiceServicer_to_server: Restoring(database, settings.mitto_traffic_account_id),
             rpc.add_ReportsServiceServicer_to_server: Reports(database, proof, received, Replayer(database, applier)),
             inbound_rpc.add_InboundServiceServicer_to_server: Inbound(database, proof, posted, pending),
         },

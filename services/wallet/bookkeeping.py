@@ -44,8 +44,8 @@ class Bookkeeper:
                     await self._pay(store, finding, look, now)
 
     async def _pay(self, store: WalletStore, payment: Payment, look: int, now: datetime) -> None:
-        if payment.cycle is not None:
-            await store.add_cycle(payment, payment.cycle, now)
+        if payment.sold is not None:
+            await store.add_sold(payment, payment.sold, now)
         purchase = await store.locked_purchase(payment.purchase_id)
         if purchase.look >= look:
             return

@@ -42,7 +42,8 @@ def _upgrade(subscription: Object, offer: Offer) -> dict[str, Any]:
     """Invoiced at once, or not done at all."""
     return {
         "items": [{"id": _item(subscription)["id"], **_price(subscription, offer)}],
-        "metadata": terms(offer) | {"previous_credits": subscription["metadata"].get("credits", "0")},
+        "metadata": terms(offer.item, offer.charge)
+        | {"previous_credits": subscription["metadata"].get("credits", "0")},
         "proration_behavior": "always_invoice",
         "payment_behavior": "error_if_incomplete",
         "cancel_at_period_end": False,
@@ -54,7 +55,7 @@ def _downgrade(subscription: Object, schedule: Object, offer: Offer) -> list[dic
     now = schedule["phases"][0]
     current = {"start_date": now["start_date"], "end_date": now["end_date"]}
     current["items"] = [{"price": _item(subscription)["price"]["id"], "quantity": 1}]
-    then = {"items": [{"quantity": 1, **_price(subscription, offer)}], "metadata": terms(offer)}
+    then = {"items": [{"quantity": 1, **_price(subscription, offer)}], "metadata": terms(offer.item, offer.charge)}
     return [current, then | {"proration_behavior": "none"}]
 
 

@@ -64,10 +64,10 @@ def of_plan(plan: Plan, charge: Charge) -> Offer:
 def session(
     offer: Offer, merchant_id: str, purchase_id: str, customer: str, success_url: str, cancel_url: str
 ) -> dict[str, Any]:
-    """The parameters of a checkout session. The purchase's id stands wherever an event may begin: in the session and,
-    for a plan, in what its invoices are drawn from.
+    """The parameters of a checkout session. The purchase's id and terms stand wherever an event may begin: in the
+    session, in its payment and, for a plan, in what its invoices are drawn from.
     """
-    ours = {"merchant_id": merchant_id, "purchase_id": purchase_id}
+    ours = {"merchant_id": merchant_id, "purchase_id": purchase_id} | terms(offer.item, offer.charge)
     line = {"quantity": 1, **offer.price(product_data={"name": offer.name})}
     told = {
         "customer": customer,
@@ -78,19 +78,18 @@ def session(
         "cancel_url": cancel_url,
     }
     if offer.kind == Purchase.CYCLE:
-        return told | {"mode": "subscription", "subscription_data": {"metadata": ours | terms(offer)}}
+        return told | {"mode": "subscription", "subscription_data": {"metadata": ours}}
     return told | {"mode": "payment", "payment_intent_data": {"metadata": ours}}
 
 
-def terms(offer: Offer) -> dict[str, str]:
-    """What a subscription says about itself, and each invoice repeats: what was agreed, whatever the catalogue says by
-    then.
+def terms(item: str, price: Charge | Purchase) -> dict[str, str]:
+    """What a payment or a subscription says about itself, and each invoice repeats: what was agreed, whatever the
+    catalogue and our own rows say by then. `plan` is a package's id as well.
     """
-    charge = offer.charge
     return {
-        "plan": offer.item,
-        "credits": str(charge.credits),
-        "vat_of_total": f"{charge.vat_cents}/{charge.total_cents}",
+        "plan": item,
+        "credits": str(price.credits),
+        "vat_of_total": f"{price.vat_cents}/{price.total_cents}",
     }
 
 

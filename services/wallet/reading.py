@@ -55,17 +55,20 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Cycle:
-    """What a cycle of a plan brings, and the tax in its total."""
+class Sold:
+    """What a payment was for, as Stripe was told, and the tax in its total. It may be all that we know: of a cycle that
+    Stripe's clock began, and of a purchase from before the database went back in time.
+    """
 
-    plan: str
+    kind: "Purchase.Kind.ValueType"
+    item: str
     credits: int
     vat_cents: int
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A purchase as Stripe shows it. `cycle` is there where an invoice asks for it, which may be all that we know."""
+    """A purchase as Stripe shows it. `sold` is none where Stripe was not told what it is."""
 
     merchant_id: str
     purchase_id: str
@@ -75,7 +78,7 @@ class Payment:
     refunded_cents: int = 0
     disputed_cents: int = 0
     pay_time: datetime | None = None
-    cycle: Cycle | None = None
+    sold: Sold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,8 @@ def of_session(session: Object, refunds: Sequence[Object], disputes: Sequence[Ob
         refunded_cents=_refunded(refunds),
         disputed_cents=_disputed(disputes),
         pay_time=_time(intent.get("created")),
+        # What a plan brings, its invoices say.
+        sold=_once(session["metadata"], session["amount_total"]) if session["mode"] == "payment" else None,
     )
 
 
@@ -129,6 +134,7 @@ def of_payment(intent: Object, refunds: Sequence[Object], disputes: Sequence[Obj
         refunded_cents=_refunded(refunds),
         disputed_cents=_disputed(disputes),
         pay_time=_time(intent["created"]),
+        sold=_once(intent["metadata"], intent["amount"]),
     )
 
 
@@ -161,7 +167,7 @@ def of_invoice(invoice: Object, refunds: Sequence[Object], disputes: Sequence[Ob
         refunded_cents=_refunded(refunds),
         disputed_cents=_disputed(disputes),
         pay_time=_time(invoice["status_transitions"]["paid_at"]),
-        cycle=Cycle(str(metadata.get("plan", "")), credits, _vat(metadata.get("vat_of_total"), invoice["total"])),
+        sold=_sold(Purchase.CYCLE, metadata, credits, invoice["total"]),
     )
 
 
@@ -205,6 +211,18 @@ def _next_plan(subscription: Object) -> str:
     end = subscription["items"]["data"][0]["current_period_end"]
     later = [phase for phase in schedule["phases"] if phase["start_date"] >= end]
     return str(later[0]["metadata"].get("plan", "")) if later else ""
+
+
+def _once(metadata: Object, total_cents: int) -> Sold | None:
+    """None where it was begun under a release that did not say."""
+    if "credits" not in metadata:
+        return None
+    kind = Purchase.PACKAGE if metadata.get("plan") else Purchase.TOP_UP
+    return _sold(kind, metadata, _count(metadata["credits"]), total_cents)
+
+
+def _sold(kind: "Purchase.Kind.ValueType", metadata: Object, credits: int, total_cents: int) -> Sold:
+    return Sold(kind, str(metadata.get("plan", "")), credits, _vat(metadata.get("vat_of_total"), total_cents))
 
 
 def _ours(metadata: Object) -> tuple[str, str]:

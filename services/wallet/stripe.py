@@ -11,6 +11,7 @@ from typing import Any
 import stripe
 
 from astronote.wallet.v1.billing_pb2 import Purchase
+from services.wallet.checkout import terms
 from services.wallet.errors import PaymentFailed, StripeAway, TotalTooSmall
 
 # The shapes that `reading` reads; events of a newer version are looked at in these shapes, too.
@@ -73,6 +74,7 @@ class Stripe:
         """Takes a purchase's price from the customer's newest card, without the customer; the id of the payment. Again,
         the same. Refuses `PaymentFailed`, also where there is no card, and `TotalTooSmall`.
         """
+        ours = {"merchant_id": merchant_id, "purchase_id": purchase.id}
         with _asked():
             cards = await self._v1.customers.payment_methods.list_async(customer, params={"limit": 1})
             if not cards.data:
@@ -85,7 +87,7 @@ class Stripe:
                     "payment_method": cards.data[0].id,
                     "off_session": True,
                     "confirm": True,
-                    "metadata": {"merchant_id": merchant_id, "purchase_id": purchase.id},
+                    "metadata": ours | terms(purchase.item, purchase),
                 },
                 options={"idempotency_key": purchase.id},
             )

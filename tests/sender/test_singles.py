@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,11 @@ from sqlalchemy import text
 
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
+from astronote.operations.v1.restore_pb2 import StopForgottenRequest, StopForgottenResponse
+from astronote.operations.v1.restore_pb2_grpc import RestoreServiceStub
 from astronote.sender.v1 import sender_pb2 as pb
+from astronote.sender.v1.operations_pb2 import ResumeRouteRequest
+from astronote.sender.v1.operations_pb2_grpc import RouteOperationsServiceStub
 from astronote.sender.v1.sender_pb2_grpc import MessagesServiceStub
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.guards_pb2 import SpendLimits, UpdateSpendLimitsRequest
@@ -249,3 +254,33 @@ async def test_a_refusal_that_nobody_heard_stands_in_the_message(
     query = text("SELECT state FROM batches WHERE id = :id AND advance_time IS NOT NULL")
     async with mesh.app("sender").database.pipeline.connect() as connection:
         assert await connection.scalar(query, {"id": queued.id >> 17}) == "DONE"
+
+
+async def restored(mesh: TestMesh, seconds: float = 0) -> StopForgottenResponse:
+    """What was stopped, as if the database had gone back by so much."""
+    request = StopForgottenRequest(goes_on=not seconds)
+    request.restore_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=seconds))
+    peer = await mesh.service("sender", caller="ops")
+    return await RestoreServiceStub(peer.channel).StopForgotten(request, metadata=peer.metadata(), timeout=20)
+
+
+async def test_what_waits_when_the_database_went_back_is_given_up(
+    mesh: TestMesh, mitto: MittoStandIn, shop: Shop
+) -> None:
+    """It may have been sent in the time that is forgotten; and no id of that time is given again."""
+    while (await restored(mesh)).stopped:
+        pass
+    to = phone()
+    waiting = await send(shop, to=to)
+    assert (await restored(mesh, 60)).stopped == {"single texts": 1}
+    assert (await ended(shop, waiting.id, Message.REJECTED)).error == "restored"
+    hold = await closed(mesh, shop)
+    assert (hold.captured, hold.released) == (0, 1)
+    peer = await mesh.service("sender", caller="ops")
+    await RouteOperationsServiceStub(peer.channel).ResumeRoute(
+        ResumeRouteRequest(), metadata=peer.metadata(), timeout=20
+    )
+    later = await send(shop, to=to)
+    await ended(shop, later.id, Message.ACCEPTED)
+    assert (later.id - waiting.id) >> 17 > 60 * 200
+    assert len(mitto.accepted(to)) == 1

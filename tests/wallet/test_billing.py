@@ -4,9 +4,11 @@ import asyncio
 
 import grpc
 import pytest
+from sqlalchemy import text
 
 from astronote.wallet.v1 import billing_pb2 as pb
 from astronote.wallet.v1 import wallet_pb2
+from services.wallet.store import WalletStore
 from tests.conftest import TestMesh
 from tests.wallet.buyer import URLS, Buyer, code
 from tests.wallet.client import new_id, reason, refused
@@ -194,3 +196,22 @@ async def test_the_portal_is_for_those_who_have_bought(buyer: Buyer):
     assert await reason(buyer.bill("OpenPortal", return_url="ftp://x")) == "URL_INVALID"
     await buyer.checkout()
     assert (await buyer.bill("OpenPortal", return_url=URLS["success_url"])).url.startswith("http")
+
+
+@pytest.mark.parametrize("goods", [{"credits": 1000}, {"credits": 0, "package_id": "credits-5000"}])
+async def test_what_we_have_forgotten_is_bought_all_the_same(buyer: Buyer, goods: dict[str, object]):
+    """As after the database went back to a point in time: Stripe says what was paid, and what for."""
+    await buyer.begin_plan("starter")
+    before, _ = await buyer.shown()
+    page = await buyer.checkout(**goods)
+    agreed = await buyer.purchase(page.purchase_id)
+    await buyer.till.press(page.url)
+    async with WalletStore.open_pipeline(buyer.mesh.app("wallet").database) as store:
+        await store.connection.execute(text("DELETE FROM purchases WHERE id = :id"), {"id": page.purchase_id})
+    assert await reason(buyer.purchase(page.purchase_id)) == "PURCHASE_NOT_FOUND"
+    await buyer.hear()
+    found = await buyer.purchase(page.purchase_id)
+    assert (found.state, found.credited) == (pb.Purchase.PAID, agreed.credits)
+    names = ("kind", "item", "credits", "currency", "total_cents", "vat_cents")
+    assert [getattr(found, name) for name in names] == [getattr(agreed, name) for name in names]
+    assert await buyer.shown() == (before + agreed.credits, 0)

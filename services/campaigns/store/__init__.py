@@ -11,12 +11,14 @@ from services.campaigns.store.history import HistoryStatements
 from services.campaigns.store.privacy import PrivacyStatements
 from services.campaigns.store.recipients import RecipientStatements
 from services.campaigns.store.responses import ResponseStatements
+from services.campaigns.store.restoring import RestoreStatements
 from services.campaigns.store.schedules import ScheduleStatements
 from services.campaigns.store.templates import TemplateStatements
 
 
 class CampaignStore(
     TemplateStatements,
+    RestoreStatements,
     ScheduleStatements,
     GuardStatements,
     AudienceStatements,

@@ -84,21 +84,14 @@ class Audiences(rpc.AudiencesServiceServicer):
     async def WithdrawConsent(self, request: pb.WithdrawConsentRequest, context: Context) -> pb.WithdrawConsentResponse:
         if not phones.is_e164(request.phone):
             raise PhoneInvalid(field="phone")
-        if len(request.source) > SOURCE_LENGTH_MAX or CONTROL.search(request.source):
-            raise ContactInvalid(field="source", problem=TOO_LONG)
+        check_source(request.source)
         said_time = request.said_time.ToDatetime(tzinfo=UTC) if request.HasField("said_time") else None
         phone_hash = self._hashed(request.phone)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             # The contact first and the suppression second: see store/imports.py.
             await store.rehash([request.phone], self._hashed)
             person = await store.lock_phone(request.phone)
-            if person:
-                await store.update_contact(person.id, {"subscription": pb.Contact.UNSUBSCRIBED})
-            whom = (person.id if person else None, [phone_hash])
-            changed = await store.withdraw(*whom, request.source, said_time)
-            if changed and person and person.subscription == pb.Contact.UNSUBSCRIBED:
-                # Unsubscribed before, by the merchant: no START is to undo that.
-                await store.withdraw(*whom, MERCHANT)
+            changed = await withdraw(store, person, phone_hash, request.source, said_time)
         return pb.WithdrawConsentResponse(changed=changed)
 
     async def RestoreConsent(self, request: pb.RestoreConsentRequest, context: Context) -> pb.RestoreConsentResponse:
@@ -116,6 +109,26 @@ class Audiences(rpc.AudiencesServiceServicer):
                 said = Statement(Consent.GRANTED, START, Consent.CONSENT)
                 await store.note_consents(said, [(person.id if person else None, phone_hash)])
         return pb.RestoreConsentResponse(changed=changed)
+
+
+async def withdraw(
+    store: ContactsStore, person: pb.Contact | None, phone_hash: bytes, source: str, said_time: datetime | None = None
+) -> bool:
+    """Suppresses a phone and unsubscribes its contact, which is locked; false where nothing is new."""
+    if person:
+        await store.update_contact(person.id, {"subscription": pb.Contact.UNSUBSCRIBED})
+    whom = (person.id if person else None, [phone_hash])
+    changed = await store.withdraw(*whom, source, said_time)
+    if changed and person and person.subscription == pb.Contact.UNSUBSCRIBED:
+        # Unsubscribed before, by the merchant: no START is to undo that.
+        await store.withdraw(*whom, MERCHANT)
+    return changed
+
+
+def check_source(source: str) -> None:
+    """Refuses `ContactInvalid`."""
+    if len(source) > SOURCE_LENGTH_MAX or CONTROL.search(source):
+        raise ContactInvalid(field="source", problem=TOO_LONG)
 
 
 def _bounded(found: list[tuple[Any, ...]]) -> Iterator[pb.AudiencePage]:

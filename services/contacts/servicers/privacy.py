@@ -12,6 +12,7 @@ from astronote.campaigns.v1.privacy_pb2 import ExportPersonRequest as ExportFrom
 from astronote.campaigns.v1.privacy_pb2_grpc import PrivacyServiceStub as CampaignsStub
 from astronote.contacts.v1 import privacy_pb2 as pb
 from astronote.contacts.v1 import privacy_pb2_grpc as rpc
+from astronote.contacts.v1.contacts_pb2 import Contact
 from astronote.sender.v1.privacy_pb2 import ExportPersonRequest as ExportFromSender
 from astronote.sender.v1.privacy_pb2_grpc import PrivacyServiceStub as SenderStub
 from kit import caller
@@ -81,17 +82,22 @@ class Privacy(rpc.PrivacyServiceServicer):
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             if erasure := await store.erasure(request.id):
                 return erasure
-            person = await store.lock_contact(request.id)
-            await store.rehash([person.phone], self._hashed)
-            await store.delete_contact(person.id)
-            await store.drop_sign_ups(person.phone)
-            await store.drop_rejects([*filter(None, (person.email, person.first_name, person.last_name)), person.phone])
-            erasure = await store.begin_erasure(person.id, person.phone)
-            await store.withdraw(person.id, [self._hashed(person.phone)], SOURCE)
-            await store.complete_ledger()
-            await store.erase_origins(person.id, await store.person_hashes(self._hashed.all(person.phone)))
+            erasure = await erase(store, self._hashed, await store.lock_contact(request.id))
         self._erased.set()
         return erasure
+
+
+async def erase(store: ContactsStore, hashed: PhoneHash, person: Contact) -> pb.Erasure:
+    """Forgets a contact, which is locked, and begins to have the others forget the person."""
+    await store.rehash([person.phone], hashed)
+    await store.delete_contact(person.id)
+    await store.drop_sign_ups(person.phone)
+    await store.drop_rejects([*filter(None, (person.email, person.first_name, person.last_name)), person.phone])
+    erasure = await store.begin_erasure(person.id, person.phone)
+    await store.withdraw(person.id, [hashed(person.phone)], SOURCE)
+    await store.complete_ledger()
+    await store.erase_origins(person.id, await store.person_hashes(hashed.all(person.phone)))
+    return erasure
 
 
 def _json(shown: Any) -> dict[str, Any]:

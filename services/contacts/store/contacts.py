@@ -121,6 +121,12 @@ class ContactStatements(Store):
         row = (await self.connection.execute(select(*SHOWN).where(*mine).with_for_update())).one_or_none()
         return None if row is None else rows.message(Contact, row)
 
+    async def lock_person(self, phone_hash: bytes) -> Contact | None:
+        """As `lock_phone`, of whom only the hash is known."""
+        mine = (contacts.c.merchant_id == self.merchant_id, contacts.c.phone_hash == phone_hash)
+        row = (await self.connection.execute(select(*SHOWN).where(*mine).with_for_update())).one_or_none()
+        return None if row is None else rows.message(Contact, row)
+
     async def count_phones(self, phones: Sequence[str]) -> int:
         """How many of them are contacts'. Looked up one by one: see docs/adr/0010."""
         parameters = {"merchant_id": self.merchant_id, "phones": list(phones)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import Boolean, delete, exists, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
@@ -18,6 +19,8 @@ from services.contacts.consent import Statement
 from services.contacts.store.consents import ConsentStatements
 from services.contacts.suppression import STOP, PhoneHash
 from services.contacts.tables import contacts, suppressions
+
+log = structlog.get_logger()
 
 OPTED_OUT = """
 SELECT DISTINCT asked.phone FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
@@ -114,6 +117,9 @@ class SuppressionStatements(ConsentStatements):
         # A STOP after a STOP says nothing new; another source after one does.
         said = [each for each, is_new in changes.items() if is_new or (is_new is not None and source != STOP)]
         is_new = any(changes.values())
+        for each in phone_hashes:
+            # What an operator enters again when the database has gone back in time (docs/backup.md).
+            log.info("consent withdrawn", merchant_id=self.merchant_id, person=each.hex(), source=source)
         await self.note_consents(Statement(Consent.WITHDRAWN, source), [(contact_id, each) for each in said])
         if is_new:
             await self.emit(ConsentWithdrawn(merchant_id=self.merchant_id, contact_id=contact_id or "", source=source))

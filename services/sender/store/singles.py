@@ -11,7 +11,7 @@ from kit import rows
 from kit.rows import AnyRow
 from kit.store import Store
 from services.sender.store.messages import SHOWN
-from services.sender.tables import batches, messages, metadata, singles
+from services.sender.tables import attempts, batches, messages, metadata, singles
 
 # What it needs to be looked after: the row, and how its message stands.
 _CARE = (
@@ -20,6 +20,7 @@ _CARE = (
     messages.c.provider_message_id,
     messages.c.link_open_time,
 )
+_LEAVE_OUT = text("SELECT max(nextval('singles_batch_id_seq')) FROM generate_series(1, :count)")
 _ITS_MESSAGE = messages.c.id == singles.c.batch_id * (1 << 17)
 
 
@@ -96,13 +97,40 @@ class SingleStatements(Store):
             names = {"merchant_id": single.merchant_id, "method": SendMessageRequest.DESCRIPTOR.name}
             await self.connection.execute(delete(requests).filter_by(**names, request_id=single.request_id))
         else:
-            values = {"state": Message.REJECTED, "error": reason.lower(), "finish_time": func.now()}
-            await self.connection.execute(update(messages).where(*queued).values(values))
-            # No sender will have it: here it is done.
-            done = {"id": single.batch_id, "merchant_id": single.merchant_id, "state": "DONE", "lease_id": ""}
-            done |= {"recipient_count": 1, "next_index": 1, "lease_expire_time": func.now()}
-            await self.connection.execute(insert(batches).values(done))
+            await self._reject(single, reason.lower())
         return True
+
+    async def reject_waiting(self, reason: str, limit: int) -> int:
+        """Gives up single texts that have not been submitted, so many at most; what is being submitted stays."""
+        is_open = (attempts.c.batch_id == singles.c.batch_id, attempts.c.state == "OPEN")
+        waiting = (
+            select(singles.c.batch_id, singles.c.merchant_id)
+            .join(messages, _ITS_MESSAGE)
+            .where(singles.c.state != "REFUSED", messages.c.state == Message.QUEUED)
+            .where(~select(attempts.c.id).where(*is_open).exists())
+            .limit(limit)
+            .with_for_update(of=singles)
+        )
+        found = (await self.connection.execute(waiting)).all()
+        for single in found:
+            mine = singles.c.batch_id == single.batch_id
+            await self.connection.execute(update(singles).where(mine).values(state="REFUSED", due_time=func.now()))
+            await self._reject(single, reason)
+        return len(found)
+
+    async def leave_out_single_ids(self, count: int) -> None:
+        """So many ids are given to none."""
+        await self.connection.execute(_LEAVE_OUT, {"count": count})
+
+    async def _reject(self, single: AnyRow, reason: str) -> None:
+        """No sender will have it: here it is done."""
+        queued = (messages.c.id == single.batch_id << 17, messages.c.state == Message.QUEUED)
+        values = {"state": Message.REJECTED, "error": reason, "finish_time": func.now()}
+        await self.connection.execute(update(messages).where(*queued).values(values))
+        done = {"id": single.batch_id, "merchant_id": single.merchant_id, "state": "DONE", "lease_id": ""}
+        done |= {"recipient_count": 1, "next_index": 1, "lease_expire_time": func.now()}
+        kept = insert(batches).values(done)
+        await self.connection.execute(kept.on_conflict_do_update(index_elements=["id"], set_=done))
 
     async def drop_singles(self, batch_ids: Sequence[int]) -> None:
         """Their books are closed."""

@@ -12,7 +12,7 @@ from kit import rows
 from kit.store import Store
 from services.wallet.crediting import Standing
 from services.wallet.errors import PurchaseNotFound
-from services.wallet.reading import Cycle, Payment
+from services.wallet.reading import Payment, Sold
 from services.wallet.store import numbered
 from services.wallet.tables import customers, purchases
 
@@ -51,17 +51,17 @@ class PurchaseStatements(Store):
         row = rows.values(purchase, purchases) | {"merchant_id": self.merchant_id, "session": session}
         await self.connection.execute(insert(purchases).values(row | {"create_time": now}))
 
-    async def add_cycle(self, payment: Payment, cycle: Cycle, now: datetime) -> None:
-        """One that Stripe's clock has begun, unless it is there."""
+    async def add_sold(self, payment: Payment, sold: Sold, now: datetime) -> None:
+        """One that Stripe knows of, unless it is there."""
         row = {
             "merchant_id": self.merchant_id,
             "id": payment.purchase_id,
-            "kind": Purchase.CYCLE,
-            "item": cycle.plan,
-            "credits": cycle.credits,
+            "kind": sold.kind,
+            "item": sold.item,
+            "credits": sold.credits,
             "currency": payment.currency,
             "total_cents": payment.total_cents,
-            "vat_cents": cycle.vat_cents,
+            "vat_cents": sold.vat_cents,
             "state": Purchase.OPEN,
             "create_time": now,
         }

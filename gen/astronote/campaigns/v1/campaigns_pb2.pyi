@@ -497,6 +497,7 @@ class Campaign(_message.Message):
     failure: _builtins.str
     """Such as `INSUFFICIENT_CREDITS`, `COUNTRY_NOT_ALLOWED`; where it is paused, `DAILY_CAP_REACHED`, `SPENDING_BRAKED`,
     `FAILURES_SPIKED`, `OPT_OUTS_SPIKED`; once resumed after one of the last two, it does not pause by itself again.
+    Where it is cancelled, `RESTORED`: the service lost a part of it, and some may have been texted whom it does not name.
     """
     offer_link: _builtins.bool
     """Gives each text a link to the reader's own offer: where `{{offer_link}}` stands, or else at the end, with the words
