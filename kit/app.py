@@ -13,7 +13,7 @@ import uvloop
 from google.protobuf.descriptor import FileDescriptor
 from prometheus_client import start_http_server
 
-from kit import log, schema
+from kit import log, schema, trace
 from kit.boundary import ended, forever
 from kit.bus import Bus, Consumer, Inbox, Relay
 from kit.channel import Peer
@@ -142,7 +142,9 @@ class Service(Generic[Config]):
         uvloop.run(self._main())
 
     async def _main(self) -> None:
-        app = App(self.name, self.settings(), self.store)
+        settings = self.settings()
+        trace.export(self.name, settings.otel_exporter_otlp_endpoint)
+        app = App(self.name, settings, self.store)
         host, port = app.settings.metrics_address.rsplit(":", 1)
         start_http_server(int(port), host)
         async with Running(app, self.parts(app)) as running:

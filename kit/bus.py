@@ -6,7 +6,6 @@ protos are the only list of events there is. `EVENTS` keeps a week for its durab
 """
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -283,15 +282,15 @@ class Inbox:
     async def _deliver(self, message: Msg) -> None:
         headers = message.headers or {}
         key = headers.get("Nats-Msg-Id", "")
-        trace.enter(trace.child(headers.get(trace.HEADER, "")))
+        span = trace.begin("CONSUMER", headers.get(trace.HEADER, ""))
         delivery = Delivery(f"{self._durable}:{key}", message.in_progress, self._leaving)
-        beat, start = asyncio.create_task(_beat(message)), time.monotonic()
+        beat = asyncio.create_task(_beat(message))
         try:
             error = await guarded(self._durable, self._handled(message, delivery))
         finally:
             beat.cancel()
         outcome = "failed" if error else "handled"
-        HANDLED.labels(self._durable, outcome).observe(time.monotonic() - start)
+        HANDLED.labels(self._durable, outcome).observe(span.end(self._durable, failed=error is not None))
         if error is None:
             self._faults.pop(delivery.key, None)
             return

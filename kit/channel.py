@@ -52,9 +52,9 @@ class Peer:
             ("grpc.dns_min_time_between_resolutions_ms", 1000),
         ]
         if certificates is None:
-            self.channel = grpc.aio.insecure_channel(address, options)
+            self.channel = grpc.aio.insecure_channel(address, options, interceptors=trace.interceptors)
         else:
-            secure = partial(grpc.aio.secure_channel, address, options=options)
+            secure = partial(grpc.aio.secure_channel, address, options=options, interceptors=trace.interceptors)
             self.channel = RenewedChannel(certificates, lambda: secure(certificates.client()))  # type: ignore[assignment]
 
     def metadata(

@@ -20,6 +20,8 @@ class MeshSettings(BaseSettings):
     drain_delay_seconds: float = 0.0
     #: Where Prometheus reads; port 0 picks one.
     metrics_address: str = "0.0.0.0:9090"
+    #: Where OpenTelemetry's collector takes spans over gRPC, such as `http://collector:4317`; empty: nowhere.
+    otel_exporter_otlp_endpoint: str = ""
     #: base64url of this service's Ed25519 seed, 32 bytes.
     mesh_private_key: SecretStr
     #: Public keys by service, as JSON.

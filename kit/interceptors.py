@@ -3,7 +3,6 @@ statuses. Anticipated errors and bugs alike end here.
 """
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -88,7 +87,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         return wrap(unary, **codec)
 
     async def _unary(self, behavior: Any, rule: access.Rule, method: str, request: Any, context: Context) -> Message:
-        start, code = time.monotonic(), "OK"
+        span, code = _begun(context), "OK"
         try:
             self._admit(rule, context)
             if isinstance(request, Message):
@@ -101,12 +100,12 @@ class Boundary(grpc.aio.ServerInterceptor):
             code = _code(error)
             return await _end(context, method, error)
         finally:
-            _done(method, code, start)
+            _done(method, code, span)
 
     async def _stream(
         self, behavior: Any, rule: access.Rule, method: str, request: Message, context: Context
     ) -> AsyncIterator[Message]:
-        start, code = time.monotonic(), "OK"
+        span, code = _begun(context), "OK"
         try:
             self._admit(rule, context)
             validation.check(request)
@@ -116,12 +115,11 @@ class Boundary(grpc.aio.ServerInterceptor):
             code = _code(error)
             await _end(context, method, error)
         finally:
-            _done(method, code, start)
+            _done(method, code, span)
 
     def _admit(self, rule: access.Rule, context: Context) -> None:
         metadata = dict(context.invocation_metadata() or ())
         who = self._identity.verify(str(metadata.get(HEADER, "")))
-        trace.enter(trace.child(str(metadata.get(trace.HEADER, ""))))
         asked = metadata if who.service == access.GATEWAY else {}
         client = [str(asked.get(header, "")) for header in CLIENT_HEADERS]
         caller.enter(who, str(metadata.get(REQUEST_ID_HEADER) or uuid.uuid4()), *client)
@@ -175,10 +173,15 @@ def away(error: BaseException) -> bool:
     )
 
 
-def _done(method: str, code: str, start: float) -> None:
-    seconds = time.monotonic() - start
+def _begun(context: Context) -> trace.Span:
+    return trace.begin("SERVER", str(dict(context.invocation_metadata() or ()).get(trace.HEADER, "")))
+
+
+def _done(method: str, code: str, span: trace.Span) -> None:
+    who = {"merchant_id": _merchant_id(), "request_id": caller.request_id()}
+    seconds = span.end(method, failed=code in trace.FAILED, code=code, **who)
     SECONDS.labels(method, code).observe(seconds)
-    log.info("rpc", method=method, code=code, milliseconds=round(seconds * 1000, 2), merchant_id=_merchant_id())
+    log.info("rpc", method=method, code=code, milliseconds=round(seconds * 1000, 2), merchant_id=who["merchant_id"])
 
 
 def _merchant_id() -> str:

@@ -1,5 +1,6 @@
 """One JSON line a call, on standard error."""
 
+import logging
 import re
 import sys
 from typing import Any
@@ -28,6 +29,15 @@ def setup(service: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+    logging.basicConfig(handlers=[Lines()])
+
+
+class Lines(logging.Handler):
+    """What libraries warn of, as lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = {"logger": record.name, "message": record.getMessage()[:500], "exc_info": record.exc_info}
+        structlog.get_logger().warning("library", **said)
 
 
 def _ids(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

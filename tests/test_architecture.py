@@ -21,7 +21,8 @@ from kit.errors import DomainError
 from tests.conftest import SERVICES, TestMesh
 
 ROOT = Path(__file__).parents[1]
-KIT_LINES_MAX = 2300
+# Of these 140 are spans (kit/trace.py, kit/spans.py), which every hop of every service makes.
+KIT_LINES_MAX = 2450
 MODULE_LINES_MAX = 350
 
 

@@ -132,10 +132,11 @@ class Preparer:
             return False
         trace.enter(trace.of(row.id.replace("-", "")))
         try:
-            whole = row if frozen else await self._frozen(row)
-            crash.point("prepare.frozen")
-            if whole is not None:
-                await self._hold(whole)
+            with trace.within("INTERNAL", "hold for a campaign" if frozen else "prepare a campaign"):
+                whole = row if frozen else await self._frozen(row)
+                crash.point("prepare.frozen")
+                if whole is not None:
+                    await self._hold(whole)
         except LeaseLostError:
             log.info("preparation given up", campaign_id=row.id)
         except (grpc.aio.AioRpcError, asyncio.CancelledError):

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -105,12 +104,11 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        start = time.perf_counter()
         headers = headers_of(scope)
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         exchange = Exchange(scope, receive, send, request_id, headers, self._room)
-        call = Call(exchange)
+        call = Call(exchange, trace.begin("SERVER", headers.get(trace.HEADER, "")))
         IN_HAND.inc()
         try:
             if await guarded("http", self._answer(call)) is not None and not exchange.status:
@@ -118,12 +116,11 @@ class Gateway:
         finally:
             exchange.close()
             IN_HAND.dec()
-            call.record(time.perf_counter() - start)
+            call.record()
 
     async def _answer(self, call: "Call") -> None:
         exchange = call.exchange
         caller.enter(caller.Caller(NAME, "public"), exchange.request_id)
-        trace.enter(trace.child(exchange.headers.get(trace.HEADER, "")))
         try:
             self._place(exchange)
             if exchange.path in self._own:
@@ -195,16 +192,19 @@ class Road:
 class Call:
     """What the log line and the metrics say of an exchange."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+    def __init__(self, exchange: Exchange, span: trace.Span) -> None:
+        self.exchange, self._span = exchange, span
         self.route = ""
         self.principal = Principal("public")
         self.status = 0
 
-    def record(self, seconds: float) -> None:
+    def record(self) -> None:
         """The route stands for the path: ids and codes are not for logs."""
         status = self.status or self.exchange.status
-        SECONDS.labels(self.route or "none", status).observe(seconds)
+        who = {"merchant_id": self.principal.merchant_id, "request_id": self.exchange.request_id}
+        route = self.route or "none"
+        seconds = self._span.end(route, failed=status >= HTTPStatus.INTERNAL_SERVER_ERROR, status=status, **who)
+        SECONDS.labels(route, status).observe(seconds)
         log.info(
             "http",
             route=self.route,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import resource
 import socket
 from collections.abc import Generator
@@ -12,8 +11,9 @@ import structlog
 import uvicorn
 from prometheus_client import start_http_server
 
+from kit import trace
 from kit.app import freeze, stop_signal
-from services.gateway.app import Gateway
+from services.gateway.app import NAME, Gateway
 from services.gateway.protocol import BoundedProtocol
 from services.gateway.settings import Settings
 
@@ -26,6 +26,7 @@ KEEP_ALIVE_SECONDS = 75
 
 async def serve(settings: Settings) -> None:
     """Serves, metrics on a port of their own, until SIGTERM or SIGINT."""
+    trace.export(NAME, settings.otel_exporter_otlp_endpoint)
     host, port = settings.metrics_address.rsplit(":", 1)
     start_http_server(int(port), host)
     async with Serving(settings) as serving:
@@ -53,13 +54,6 @@ class Server(uvicorn.Server):
         yield
 
 
-class ServerLog(logging.Handler):
-    """uvicorn's warnings as our JSON lines."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().warning("server", message=record.getMessage()[:500])
-
-
 class Serving:
     """`async with Serving(settings) as serving:` answers on `serving.port` until the block ends, then drains."""
 
@@ -75,8 +69,6 @@ class Serving:
         # packets waits 40 ms for the client's delayed acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
-        logging.getLogger("uvicorn.error").handlers = [ServerLog(logging.WARNING)]
-        logging.getLogger("uvicorn.error").propagate = False
         config = uvicorn.Config(
             self.gateway,
             http=_protocol(min(settings.connections_max, _files_max() - OTHER_FILES)),

@@ -19,7 +19,7 @@ from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
 from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
-from kit import errors, gsm
+from kit import errors, gsm, trace
 from kit.bus import Bus, work_subject
 from kit.channel import Peer
 from kit.rows import AnyRow
@@ -154,6 +154,7 @@ class Singles:
 
     async def _look_after(self, single: AnyRow) -> bool:
         """Whether the books of a text are closed."""
+        trace.enter(single.traceparent)
         if single.state == "PREPARED":
             try:
                 await self._pay(single, is_told=False)

@@ -206,6 +206,8 @@ singles = Table(
     Column("generation", Integer, nullable=False, server_default=_ZERO),
     # When somebody looks after it next.
     _time("due_time", nullable=False),
+    # Of the request that asked for it.
+    Column("traceparent", Text, nullable=False, server_default=""),
     CheckConstraint("state IN ('PREPARED', 'PAID', 'REFUSED')", name="singles_state_check"),
     Index("singles_due_time_idx", "due_time"),
 )

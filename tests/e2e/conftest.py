@@ -5,11 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.local.mesh import Mesh
+from tests.e2e.collector import Collector, collecting
 from tests.shop import Oracle, Shop
 
 
 @pytest.fixture(scope="session")
-def running_mesh() -> Iterator[Mesh]:
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def running_mesh(collector: Collector) -> Iterator[Mesh]:
     """Small batches, quick sweeps: what takes minutes at night takes seconds here."""
     overrides = {
         "contacts": {"ERASURE_PAUSE_SECONDS": "1"},
@@ -21,7 +28,8 @@ def running_mesh() -> Iterator[Mesh]:
             "UNKNOWN_GRACE_SECONDS": "2",
         },
     }
-    with Mesh.temporary(overrides=overrides) as mesh:
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    with Mesh.temporary(settings=traced, overrides=overrides) as mesh:
         yield mesh
 
 

@@ -1,9 +1,12 @@
 """One trace from the front door to the provider, by `traceparent`."""
 
 import re
+import subprocess
+import sys
 import uuid
 
 import httpx
+import orjson
 import pytest
 
 from astronote.sender.v1.batches_pb2 import BatchRecipient
@@ -42,6 +45,31 @@ def test_the_trace_stands_in_the_logs_and_phones_do_not() -> None:
     event = log._ids(None, "info", {"event": "rpc", "error": "to +306944444444"})
     assert event["trace_id"] == GIVEN[3:35]
     assert log._mask(None, "info", event)["error"] == "to +3069…44"
+
+
+def test_a_block_is_a_span_of_its_own_and_then_the_outer_one_goes_on() -> None:
+    trace.enter(GIVEN)
+    with pytest.raises(KeyError), trace.within("CLIENT", "ask"):
+        inner = trace.current()
+        raise KeyError
+    assert inner[:36] == GIVEN[:36]
+    assert inner != GIVEN == trace.current()
+
+
+def test_what_libraries_warn_of_is_a_line_like_ours(capfd: pytest.CaptureFixture[str]) -> None:
+    """In a process of its own, as a service is; and OpenTelemetry is not even loaded where nobody collects spans."""
+    program = (
+        "import logging, sys\n"
+        "import kit.app, kit.log, kit.trace\n"
+        "kit.log.setup('wallet')\n"
+        "kit.trace.export('wallet', '')\n"
+        "logging.getLogger('some.library').warning('no answer for %s', '+306944444444')\n"
+        "assert not [name for name in sys.modules if name.startswith('opentelemetry')]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    line = orjson.loads(capfd.readouterr().err)
+    assert (line["service"], line["logger"], line["level"]) == ("wallet", "some.library", "warning")
+    assert line["message"] == "no answer for +3069…44"
 
 
 async def test_a_call_goes_on_in_the_trace_of_its_caller() -> None:

@@ -52,8 +52,9 @@ class Mitto:
             for id, recipient in texts
         ]
         try:
-            traced = {trace.HEADER: trace.current()} if trace.current() else {}
-            answer = await self._client.post(BULK, content=orjson.dumps({"messages": messages}), headers=traced)
+            with trace.within("CLIENT", f"POST {BULK}"):
+                traced = {trace.HEADER: trace.current()}
+                answer = await self._client.post(BULK, content=orjson.dumps({"messages": messages}), headers=traced)
         except UNSENT as error:
             return NotSent(f"provider away: {type(error).__name__}")
         except httpx.HTTPError as error:

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
-from kit import rows
+from kit import rows, trace
 from kit.rows import AnyRow
 from kit.store import Store
 from services.sender.store.messages import SHOWN
@@ -39,6 +39,7 @@ class SingleStatements(Store):
             "amount": recipient.credits,
             "payload": batch.SerializeToString(),
             "due_time": _after(due_seconds),
+            "traceparent": trace.current(),
         }
         await self.connection.execute(insert(singles).values(row))
         shown = {
