@@ -7,7 +7,8 @@ from kit.identity import Identity
 from kit.tls import Certificates
 
 
-class MeshSettings(BaseSettings):
+# What was given stays out of the log of a start that failed: it may be a password.
+class MeshSettings(BaseSettings, hide_input_in_errors=True):
     """What every process of the mesh needs."""
 
     #: Where gRPC is served.
