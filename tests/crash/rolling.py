@@ -104,6 +104,7 @@ class Roll(Arena):
         time.sleep(LISTED_SECONDS)
         _list(self.mesh, self.pods)
         time.sleep(LISTED_SECONDS)
+        console.print(f"{service}-{new} serves")
 
     def replace(self, service: str) -> None:
         """Every pod of a service, one after the other."""
@@ -118,7 +119,7 @@ class Roll(Arena):
                 _list(self.mesh, self.pods)
                 ended.result()
             self.ends[going.name] = time.monotonic() - began
-            console.print(f"{time.strftime('%H:%M:%S')}: {going.name} went in {self.ends[going.name]:.1f} s")
+            console.print(f"{going.name} went in {self.ends[going.name]:.1f} s")
 
     def _started(self, service: str, pod: int) -> Child:
         program = next(iter(self.pods[service].values())).program

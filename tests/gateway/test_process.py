@@ -74,6 +74,8 @@ async def test_sigterm_ends_it_when_what_is_in_hand_is_done(gateway: Gateway, re
         gateway.process.send_signal(signal.SIGTERM)
         while await answers(client, f"{gateway.base}/readyz?own"):
             await asyncio.sleep(0.01)
+        last = await client.get(f"{gateway.base}/healthz")
+        assert last.headers["connection"] == "close"
         assert not slow.done()
         record.hangs.set()
         assert (await slow).status_code == 200

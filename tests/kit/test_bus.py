@@ -208,6 +208,25 @@ async def test_work_that_is_put_off_comes_again_and_is_no_fault(database: Databa
     assert tries[1] - tries[0] >= 0.4
 
 
+async def test_who_leaves_may_hand_back_what_is_in_hand(database: Database, bus: Bus) -> None:
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def half(batch: SendBatch, delivery: Delivery) -> None:
+        begun.set()
+        await delivery.leaving.wait()
+        raise RetryLater(0)
+
+    async def other(batch: SendBatch, delivery: Delivery) -> None:
+        done.set()
+
+    lane = f"lane{uuid.uuid4().hex[:8]}"
+    async with Fed(database, bus, half, message=SendBatch, lane=lane), asyncio.timeout(20):
+        await bus.publish(work_subject(SendBatch, lane), b"", lane)
+        await begun.wait()
+    async with Fed(database, bus, other, message=SendBatch, lane=lane), asyncio.timeout(20):
+        await done.wait()
+
+
 async def test_hands_are_used_up_to_their_number_and_no_further(database: Database, bus: Bus) -> None:
     at_work, most, done = 0, 0, 0
 
