@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Column, Dialect, Row, Select, Table, types
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql.psycopg import dialect_async
+from sqlalchemy.sql.dml import ReturningInsert
 
 from kit.errors import DomainError, InvalidArgument
 
@@ -101,21 +102,20 @@ def message(cls: type[Shown], row: AnyRow) -> Shown:
 
 
 class Reading(Generic[Shown]):
-    """A query for a message's rows that is compiled once and run by the driver, for what is asked all the time:
+    """A statement whose rows are messages, compiled once and run by the driver, for what is asked all the time:
     SQLAlchemy's execution of a small query costs three times what the query does (docs/performance.md).
 
-    Values are bound by name, `bindparam("id")`, and go to the driver as they are.
+    Values are bound by name, `bindparam("id")`, and converted as their columns' types say.
     """
 
-    def __init__(self, cls: type[Shown], query: Select[Any]) -> None:
-        compiled = query.compile(dialect=DIALECT)
-        self._cls, self._text = cls, str(compiled).encode()
-        self._columns = [
-            (column.name, column.type.dialect_impl(DIALECT).result_processor(DIALECT, None))
-            for column in query.selected_columns
-        ]
+    def __init__(self, cls: type[Shown], query: Select[Any] | ReturningInsert[Any]) -> None:
+        compiled: Any = query.compile(dialect=DIALECT)
+        self._cls, self._text, self._binds = cls, str(compiled).encode(), compiled._bind_processors
+        columns = [(column.name, column.type.dialect_impl(DIALECT)) for column in query.exported_columns]
+        self._columns = [(name, kind.result_processor(DIALECT, None)) for name, kind in columns]
 
-    async def messages(self, driver: Driver, **values: object) -> list[Shown]:
+    async def messages(self, driver: Driver, **values: Any) -> list[Shown]:
+        values |= {name: bind(values[name]) for name, bind in self._binds.items()}
         cursor = await driver.execute(self._text, values)
         return [self._message(row) for row in await cursor.fetchall()]
 

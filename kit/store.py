@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import ClassVar, Self, TypeVar, cast
 from uuid import UUID
 
@@ -38,6 +39,7 @@ from kit.config import ServiceSettings
 from kit.errors import AlreadyExists
 from kit.rows import Driver
 
+EMIT = "INSERT INTO outbox (subject, payload, traceparent) VALUES (%s, %b, %s)"
 IN_USE = Gauge("database_connections_in_use", "Connections that are out of a pool.", ["role"])
 # A process that is frozen or cut off in a transaction must not hold up the others.
 TIMEOUTS = {"idle_in_transaction_session_timeout": "60s", "lock_timeout": "15s", "statement_timeout": "120s"}
@@ -136,9 +138,8 @@ class Store:
 
     async def emit(self, *events: Message) -> None:
         """Leaves events in the outbox; they go out after the commit, or not at all."""
-        kind = {"traceparent": trace.current()}
-        rows = [{"subject": each.DESCRIPTOR.full_name, "payload": each.SerializeToString(), **kind} for each in events]
-        await self.connection.execute(self.metadata.tables["outbox"].insert().inline(), rows)
+        rows = [(each.DESCRIPTOR.full_name, each.SerializeToString(), trace.current()) for each in events]
+        await self.driver.execute((EMIT + ", (%s, %b, %s)" * (len(rows) - 1)).encode(), [*chain.from_iterable(rows)])
         self._has_emitted = True
 
     async def first_time(self, key: str) -> bool:

@@ -63,9 +63,11 @@ class Events:
         contact_ids: Sequence[str],
     ) -> None:
         async with CampaignStore.open_pipeline(self._database) as store:
-            if await store.first_time(delivery.key):
-                await store.enrol(merchant_id, event, subject, contact_ids, delivery.key)
-        self._due.set()
+            # Nobody is enrolled twice by one event, so it needs no place in the inbox: where no automation waits for
+            # it, as is the rule, nothing is written.
+            enrolled = await store.enrol(merchant_id, event, subject, contact_ids, delivery.key)
+        if enrolled:
+            self._due.set()
 
 
 class Days:

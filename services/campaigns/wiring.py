@@ -52,6 +52,8 @@ from services.campaigns.starting import Starter
 
 # A million is prepared beside ten, not before.
 PREPARERS = 2
+# Contacts are made by the hundred in a second, and each is a trigger; a pull a trigger is dear.
+TRIGGERS_AT_ONCE = 4
 
 
 @with_dead_letters
@@ -89,9 +91,9 @@ def parts(app: App[Settings]) -> Parts:
         consumers=[
             Consumer(CampaignTally, consumers.on_tally),
             Consumer(BatchFinished, consumers.on_batch_finished),
-            Consumer(ContactCreated, events.on_contact_created),
-            Consumer(ListJoined, events.on_list_joined),
-            Consumer(TagAdded, events.on_tag_added),
+            Consumer(ContactCreated, events.on_contact_created, TRIGGERS_AT_ONCE),
+            Consumer(ListJoined, events.on_list_joined, TRIGGERS_AT_ONCE),
+            Consumer(TagAdded, events.on_tag_added, TRIGGERS_AT_ONCE),
             Consumer(OfferRedeemed, events.on_offer_redeemed),
         ],
         jobs=[

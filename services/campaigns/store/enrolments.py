@@ -63,10 +63,13 @@ _SETTLE = text("""
 class EnrolmentStatements(Store):
     async def enrol(
         self, merchant_id: str, event: Trigger.Event.ValueType, subject: str, contact_ids: Sequence[str], key: str
-    ) -> None:
-        """It happened to these contacts; `key` is the event's own. On an occasion that was there before nothing is."""
+    ) -> int:
+        """It happened to these contacts; `key` is the event's own. On an occasion that was there before nothing is.
+        How many are enrolled by it.
+        """
         parameters: dict[str, Any] = {"merchant_id": merchant_id, "contact_ids": list(contact_ids), "subject": subject}
-        await self.connection.execute(_ENROL, parameters | {"event": Trigger.Event.Name(event), "key": key})
+        happened = parameters | {"event": Trigger.Event.Name(event), "key": key}
+        return (await self.connection.execute(_ENROL, happened)).rowcount
 
     async def enrol_page(self, run: AnyRow, contact_ids: Sequence[str], occasion: str, due_time: datetime) -> None:
         """Some of those for whom a day came."""

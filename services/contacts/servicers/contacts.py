@@ -10,7 +10,6 @@ from google.protobuf.empty_pb2 import Empty
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1 import contacts_pb2_grpc as rpc
 from astronote.contacts.v1.consents_pb2 import Consent
-from astronote.contacts.v1.events_pb2 import ContactCreated
 from kit import caller, pages, rows
 from kit.store import Database
 from services.contacts import consent, contact, export, fields, merging, phones, search
@@ -40,9 +39,7 @@ class Contacts(rpc.ContactsServiceServicer):
                 values["subscription"] = pb.Contact.UNSUBSCRIBED
             created = await store.create_contact(values | _search(pb.Contact(), values))
             if created.subscription == pb.Contact.SUBSCRIBED:
-                event = ContactCreated(merchant_id=store.merchant_id, contact_id=created.id, source=MERCHANT)
-                await store.emit(event)
-                await store.say_tagged([(created.id, created.tags)])
+                await store.say_created(created.id, MERCHANT, created.tags)
                 await store.note_consents(grant, [(created.id, values["phone_hash"])])
             elif request.contact.subscription == pb.Contact.UNSUBSCRIBED:
                 # A merchant's own word that this person is not to be texted counts like the person's.
@@ -164,8 +161,8 @@ def _filter(request: pb.ListContactsRequest | pb.ExportContactsRequest) -> Filte
         raise ContactInvalid(field="subscription", problem=fields.INVALID)
     if search.CONTROL.search(request.tag):
         raise ContactInvalid(field="tag", problem=fields.INVALID)
-    patterns = search.patterns(request.q) if request.q else []
-    return Filter(patterns, request.subscription, request.tag, request.list_id)
+    patterns = search.patterns(request.q) if request.q else ()
+    return Filter(tuple(patterns), request.subscription, request.tag, request.list_id)
 
 
 def _key(item: pb.Contact, name: str) -> str:

@@ -12,7 +12,6 @@ from astronote.contacts.v1 import forms_pb2 as pb
 from astronote.contacts.v1 import forms_pb2_grpc as rpc
 from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.contacts_pb2 import Contact
-from astronote.contacts.v1.events_pb2 import ContactCreated
 from kit import caller
 from kit.interceptors import Context
 from kit.store import Database
@@ -106,9 +105,7 @@ class SignUps(rpc.SignUpsServiceServicer):
         values |= {"phone": phone, "phone_hash": phone_hash, "search": search.search_text(first_name, "", phone, "")}
         contact_id = await store.sign_up_contact(values)
         if contact_id:
-            event = ContactCreated(merchant_id=store.merchant_id, contact_id=contact_id, source="form")
-            await store.emit(event)
-            await store.say_tagged([(contact_id, form["tags"])])
+            await store.say_created(contact_id, "form", form["tags"])
         elif person := await store.lock_phone(phone):
             contact_id = person.id
             tags = list(dict.fromkeys([*person.tags, *form["tags"]]))[: fields.TAGS_MAX]

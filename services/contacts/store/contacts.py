@@ -2,14 +2,30 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, bindparam, delete, func, insert, select, tuple_, update
+from psycopg.errors import UniqueViolation
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.exc import IntegrityError
 
 from astronote.contacts.v1.contacts_pb2 import Contact
 from kit import rows
 from kit.store import Store
+from services.contacts.contact import WRITABLE
 from services.contacts.errors import ContactNotFound, PhoneTaken
 from services.contacts.store.rules import on_lists
 from services.contacts.tables import activities, contacts, list_contacts, metadata
@@ -18,6 +34,12 @@ SHOWN = rows.columns(Contact, contacts)
 CONTACT = rows.Reading(
     Contact,
     select(*SHOWN).where(contacts.c.merchant_id == bindparam("merchant_id"), contacts.c.id == bindparam("id")),
+)
+CREATED = rows.Reading(
+    Contact,
+    insert(contacts)
+    .values({name: bindparam(name) for name in ("merchant_id", *WRITABLE, "phone_hash", "search")})
+    .returning(*SHOWN),
 )
 KNOWN = """
 SELECT count(*) FROM unnest(%(phones)s::text[]) AS asked (phone)
@@ -29,10 +51,22 @@ WHERE (SELECT true FROM contacts WHERE contacts.merchant_id = %(merchant_id)s AN
 class Filter:
     """Which contacts a page shows; what is empty lets everybody through. `patterns` are those of search.py."""
 
-    patterns: Sequence[str] = ()
+    patterns: tuple[str, ...] = ()
     subscription: int = 0
     tag: str = ""
     list_id: str = ""
+
+    @property
+    def shape(self) -> "Filter":
+        """The same for all that are asked by the same statement."""
+        given = (int(bool(self.subscription)), "x" if self.tag else "", "x" if self.list_id else "")
+        return Filter(("",) * len(self.patterns), *given)
+
+    @property
+    def values(self) -> dict[str, object]:
+        """As `_chosen` names them."""
+        named = {"subscription": self.subscription, "tags": [self.tag], "list_id": self.list_id}
+        return {f"pattern_{at}": each for at, each in enumerate(self.patterns)} | named
 
     @property
     def is_narrow(self) -> bool:
@@ -50,9 +84,11 @@ class Order:
     def by(self, found: FromClause) -> list[ColumnElement[Any]]:
         return [found.c[name].desc() if self.is_descending else found.c[name] for name in self.names]
 
-    def is_behind(self, found: FromClause, place: Sequence[object]) -> ColumnElement[bool]:
-        keys = tuple_(*(found.c[name] for name in self.names))
-        return keys < tuple(place) if self.is_descending else keys > tuple(place)
+    def is_behind(self, found: FromClause) -> ColumnElement[bool]:
+        """Behind the place whose parts are named `after_0` and so on."""
+        columns = [found.c[name] for name in self.names]
+        place = tuple_(*(bindparam(f"after_{at}", type_=column.type) for at, column in enumerate(columns)))
+        return tuple_(*columns) < place if self.is_descending else tuple_(*columns) > place
 
 
 BY_ID = Order(("id",))
@@ -71,7 +107,11 @@ class ContactStatements(Store):
 
     async def create_contact(self, values: dict[str, Any]) -> Contact:
         """Refuses `PhoneTaken`."""
-        return await self._written(insert(contacts).values(values | {"merchant_id": self.merchant_id}), values)
+        try:
+            (created,) = await CREATED.messages(self.driver, **values, merchant_id=self.merchant_id)
+        except UniqueViolation as error:
+            raise PhoneTaken(field="contact.phone", phone=values["phone"]) from error
+        return created
 
     async def contact(self, id: str) -> Contact:
         """Refuses `ContactNotFound`."""
@@ -88,18 +128,9 @@ class ContactStatements(Store):
     async def contact_page(
         self, after: Sequence[object] | None, limit: int, chosen: Filter, order: Order = BY_ID
     ) -> list[Contact]:
-        # The ids first: what a search looks at stands in an index with them, and the book is wide.
-        keys = self._chosen(select(*(contacts.c[name] for name in dict.fromkeys((*order.names, "id")))), chosen)
-        if chosen.is_narrow and order != BY_ID:
-            # Those are found first, perhaps a few, and not by a walk through the whole book in its order.
-            found: FromClause = keys.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
-        else:
-            found = keys.subquery("found")
-        ids = select(found.c.id).order_by(*order.by(found)).limit(limit)
-        if after:
-            ids = ids.where(order.is_behind(found, after))
-        query = self._book().where(contacts.c.id.in_(ids.scalar_subquery())).order_by(*order.by(contacts))
-        return [rows.message(Contact, row) for row in await self.connection.execute(query)]
+        place = {f"after_{at}": part for at, part in enumerate(after or ())}
+        values = chosen.values | place | {"merchant_id": self.merchant_id, "limit": limit}
+        return await _page(chosen.shape, order, is_first=not after).messages(self.driver, **values)
 
     async def update_contact(self, id: str, values: dict[str, Any]) -> Contact:
         """Refuses `PhoneTaken`, `ContactNotFound`."""
@@ -139,24 +170,10 @@ class ContactStatements(Store):
 
     async def everybody(self, chosen: Filter, page_size: int) -> AsyncIterator[list[Contact]]:
         """In the order of the phones, in pages of one cursor."""
-        query = self._chosen(select(*SHOWN), chosen).order_by(contacts.c.phone)
-        result = await self.connection.stream(query.execution_options(yield_per=page_size))
+        query = _chosen(select(*SHOWN), chosen).order_by(contacts.c.phone).execution_options(yield_per=page_size)
+        result = await self.connection.stream(query, chosen.values | {"merchant_id": self.merchant_id})
         async for page in result.partitions():
             yield [rows.message(Contact, row) for row in page]
-
-    def _chosen(self, query: Select[Any], chosen: Filter) -> Select[Any]:
-        query = query.where(contacts.c.merchant_id == self.merchant_id)
-        query = query.where(*(contacts.c.search.like(pattern) for pattern in chosen.patterns))
-        if chosen.subscription:
-            query = query.where(contacts.c.subscription == chosen.subscription)
-        if chosen.tag:
-            query = query.where(contacts.c.tags.contains([chosen.tag]))
-        if chosen.list_id:
-            query = query.where(on_lists([chosen.list_id]))
-        return query
-
-    def _book(self) -> Select[Any]:
-        return select(*SHOWN).where(contacts.c.merchant_id == self.merchant_id)
 
     def _contact(self, id: str) -> tuple[Any, ...]:
         return contacts.c.merchant_id == self.merchant_id, contacts.c.id == rows.uuid(id, ContactNotFound)
@@ -175,3 +192,33 @@ class ContactStatements(Store):
         if row is None:
             raise ContactNotFound(id=id)
         return rows.message(Contact, row)
+
+
+@lru_cache(maxsize=128)
+def _page(chosen: Filter, order: Order, *, is_first: bool) -> rows.Reading[Contact]:
+    """Of all filters of this shape."""
+    # The ids first: what a search looks at stands in an index with them, and the book is wide.
+    keys = _chosen(select(*(contacts.c[name] for name in dict.fromkeys((*order.names, "id")))), chosen)
+    if chosen.is_narrow and order != BY_ID:
+        # Those are found first, perhaps a few, and not by a walk through the whole book in its order.
+        found: FromClause = keys.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+    else:
+        found = keys.subquery("found")
+    ids = select(found.c.id).order_by(*order.by(found)).limit(bindparam("limit", type_=Integer))
+    if not is_first:
+        ids = ids.where(order.is_behind(found))
+    book = select(*SHOWN).where(contacts.c.merchant_id == bindparam("merchant_id"))
+    return rows.Reading(Contact, book.where(contacts.c.id.in_(ids.scalar_subquery())).order_by(*order.by(contacts)))
+
+
+def _chosen(query: Select[Any], chosen: Filter) -> Select[Any]:
+    """The values are bound by their names, so that a statement serves every filter of its shape."""
+    query = query.where(contacts.c.merchant_id == bindparam("merchant_id"))
+    query = query.where(*(contacts.c.search.like(bindparam(f"pattern_{at}")) for at in range(len(chosen.patterns))))
+    if chosen.subscription:
+        query = query.where(contacts.c.subscription == bindparam("subscription"))
+    if chosen.tag:
+        query = query.where(contacts.c.tags.contains(bindparam("tags", type_=ARRAY(TEXT))))
+    if chosen.list_id:
+        query = query.where(on_lists([bindparam("list_id", type_=list_contacts.c.list_id.type)]))
+    return query

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 
 from astronote.contacts.v1.contacts_pb2 import Contact
-from astronote.contacts.v1.events_pb2 import TagAdded
+from astronote.contacts.v1.events_pb2 import ContactCreated, TagAdded
 from kit import rows
 from kit.store import Store
 from services.contacts.errors import ContactInvalid, ContactNotFound
@@ -82,6 +82,12 @@ class MergeStatements(Store):
         values = {"tags": list(tags), "merchant_id": self.merchant_id, "ids": lacking}
         await self.say_tagged((person.id, set(tags).difference(person.tags)) for person in found)
         return (await self.connection.execute(statement, values)).rowcount
+
+    async def say_created(self, contact_id: str, source: str, tags: Iterable[str]) -> None:
+        """A contact that was made, and its tags."""
+        whose = {"merchant_id": self.merchant_id}
+        tagged = (TagAdded(**whose, tag=tag, contact_ids=UUID(contact_id).bytes) for tag in tags)
+        await self.emit(ContactCreated(**whose, contact_id=contact_id, source=source), *tagged)
 
     async def say_tagged(self, people: Iterable[tuple[str, Iterable[str]]]) -> None:
         """Of each contact the tags that it did not have before."""

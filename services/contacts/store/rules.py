@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Numeric, and_, case, cast, false, func, literal, not_, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Numeric, and_, case, cast, false, func, literal, not_, or_, select
 from sqlalchemy import true as everybody
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
@@ -35,7 +35,7 @@ def condition(rule: Rule, moment: Moment) -> Condition:
     return translate(rule, moment)
 
 
-def on_lists(list_ids: Sequence[str]) -> Condition:
+def on_lists(list_ids: Sequence[str | BindParameter[str]]) -> Condition:
     """On any of them."""
     return (
         select(list_contacts.c.contact_id)

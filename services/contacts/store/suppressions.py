@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Boolean, delete, exists, func, literal_column, select, tuple_
+from sqlalchemy import Boolean, delete, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.contacts.v1.consents_pb2 import Consent
@@ -22,6 +22,7 @@ from services.contacts.tables import contacts, suppressions
 
 log = structlog.get_logger()
 
+SUPPRESSED = "SELECT FROM suppressions WHERE merchant_id = %(merchant_id)s AND phone_hash = %(phone_hash)s"
 OPTED_OUT = """
 SELECT DISTINCT asked.phone FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
 WHERE EXISTS (
@@ -102,8 +103,8 @@ class SuppressionStatements(ConsentStatements):
         await self.connection.exec_driver_sql(REHASH_SUPPRESSIONS, whose | asked)
 
     async def suppressed(self, phone_hash: bytes) -> bool:
-        query = select(exists().where(*self._suppression(phone_hash)))
-        return bool((await self.connection.execute(query)).scalar_one())
+        asked = {"merchant_id": self.merchant_id, "phone_hash": phone_hash}
+        return await (await self.driver.execute(SUPPRESSED, asked)).fetchone() is not None
 
     async def withdraw(
         self, contact_id: str | None, phone_hashes: Sequence[bytes], source: str, said_time: datetime | None = None
