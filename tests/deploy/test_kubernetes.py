@@ -16,7 +16,7 @@ from kit.config import MeshSettings
 from kit.identity import Identity
 from kit.server import DRAIN_SECONDS
 from services.gateway.settings import Settings as GatewaySettings
-from tests.conftest import SERVICES
+from tests.conftest import SERVICES, SETTINGS
 from tests.deploy.conftest import OVERLAYS, Build, Manifest, of_kind
 
 # The overlays are built once.
@@ -115,7 +115,9 @@ def test_ports_and_probes_are_those_of_the_code(name: str, overlay: str, builds:
 
 @pytest.mark.parametrize("overlay", CLUSTERS)
 @pytest.mark.parametrize("name", [*MEMBERS, "ops"])
-def test_the_environment_is_what_the_settings_read(name: str, overlay: str, builds: dict[str, Build]) -> None:
+def test_the_environment_is_what_the_settings_read(
+    name: str, overlay: str, builds: dict[str, Build], monkeypatch: pytest.MonkeyPatch
+) -> None:
     fields = settings(name).model_fields
     required = {field.upper() for field, info in fields.items() if info.is_required()}
     named = set(given(builds[overlay], name))
@@ -124,6 +126,11 @@ def test_the_environment_is_what_the_settings_read(name: str, overlay: str, buil
     assert own <= {field.upper() for field in fields}
     known = {field.upper() for member in MEMBERS for field in settings(member).model_fields}
     assert named <= known
+    for variable, value in given(builds[overlay], name).items():
+        # What a Secret holds is not known here.
+        secret = SETTINGS.get(name, {}).get(variable.lower(), "secret")
+        monkeypatch.setenv(variable, secret if value is None else value)
+    assert settings(name)()
 
 
 @pytest.mark.parametrize("overlay", ["staging", "production", "staging/migrations", "production/migrations"])
