@@ -34,14 +34,14 @@ class Cluster:
             self.ask("ALTER SYSTEM SET archive_mode = 'on'")
             self.ask(f"ALTER SYSTEM SET archive_command = 'test ! -f {archive}/%f && cp %p {archive}/%f'")
 
-    def back_up(self) -> int:
-        """A full copy, while everything runs; its size in bytes."""
+    def back_up(self) -> str:
+        """A full copy, while everything runs; its size."""
         copy = self._place / "base"
         url = f"postgresql://{SUPERUSER}:{self._password}@{ports.HOST}:{self.port}/"
         runtime = postgres_runtime.prepare(self._folder)
         made = runtime.run("pg_basebackup", f"--dbname={url}", f"--pgdata={copy}", "--checkpoint=fast")
         assert made.returncode == 0, made.stderr
-        return sum(file.stat().st_size for file in copy.rglob("*") if file.is_file())
+        return f"{sum(file.stat().st_size for file in copy.rglob('*') if file.is_file()) / 1e6:.0f} MB"
 
     def now(self) -> datetime:
         found: datetime = self.ask("SELECT clock_timestamp()")

@@ -12,13 +12,13 @@ FRESH_TEXT = "Καλώς ήρθατε πάλι!"
 
 
 def settled(world: World) -> dict[str, Any]:
-    """The cancelled campaign's report, once its books are closed and nothing of it is held."""
+    """What the cancelled campaign has cost, once its books are closed and nothing is held."""
     report = world.large.closed(world.campaign, ENDED_SECONDS)
     deadline = time.monotonic() + ENDED_SECONDS
     while world.wallet()["held"] or world.small.call("GET", "/v1/wallet")["held"]:
         assert time.monotonic() < deadline, "credits are still held"
         time.sleep(0.2)
-    return report
+    return dict(report["credits"])
 
 
 def violations(world: World, report: dict[str, Any], fresh: str, audit: dict[str, Any]) -> list[str]:
@@ -37,8 +37,8 @@ def violations(world: World, report: dict[str, Any], fresh: str, audit: dict[str
         "the single text went out once": len(world.texts(STRANGER)) == 1,
         "the campaign is cancelled and says why": (campaign["state"], campaign["failure"]) == ("CANCELLED", "RESTORED"),
         "the missed start is a draft and says when": scheduled["state"] == "DRAFT" and "missedTime" in scheduled,
-        "nobody is charged who was not accepted": counts["targeted"] - sum(counts["skipped"].values())
-        <= world.accepted_then + 10,
+        "only what was accepted by then is charged": report["credits"]["captured"] <= world.accepted_then,
+        "every recipient has an outcome": counts["queued"] == counts["accepted"] == counts["unknown"] == 0,
         "what was bought is credited once": wallet["purchased"] == sum(BOUGHT),
         "the wallet has spent what was captured": wallet["spent"] == spent,
         "nothing is held": wallet["held"] == 0,

@@ -37,6 +37,8 @@ class World:
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh, self.provider = mesh, Oracle(mesh)
+        # Hundreds of phones are asked for.
+        self._record = httpx.Client(base_url=f"http://{mesh.wiring.address('mitto')}/_stand-in", timeout=30)
         self.large, self.small = Shop(mesh), Shop(mesh)
         self.large.bring(PEOPLE)
         self.small.bring(SCHEDULED_PEOPLE, FIRST_SCHEDULED)
@@ -92,8 +94,7 @@ class World:
 
     def texts(self, phone: str) -> list[dict[str, Any]]:
         """What the provider accepted for a phone."""
-        url = f"http://{self.mesh.wiring.address('mitto')}/_stand-in/accepted"
-        found: list[dict[str, Any]] = httpx.get(url, params={"destination": phone}, timeout=30).json()["messages"]
+        found: list[dict[str, Any]] = self._record.get("/accepted", params={"destination": phone}).json()["messages"]
         return found
 
     def contact(self, phone: str) -> dict[str, Any]:
@@ -120,8 +121,7 @@ class World:
 
     def _answer(self, phone: str) -> None:
         said = {"from": phone, "to": self.large.sender_name, "text": "STOP"}
-        url = f"http://{self.mesh.wiring.address('mitto')}/_stand-in/inbound"
-        assert httpx.post(url, json=said, timeout=10).is_success
+        assert self._record.post("/inbound", json=said).is_success
 
 
 def _until(holds: Any, otherwise: str) -> None:
