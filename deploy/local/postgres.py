@@ -10,14 +10,14 @@ import secrets
 import shutil
 import signal
 from pathlib import Path
-from typing import Self
 from urllib.parse import quote
 
 import psycopg
 
 from deploy.local import ports, postgres_runtime
-from deploy.local.children import Child, Program
+from deploy.local.children import Program
 from deploy.local.errors import PostgresFailedError
+from deploy.local.server import Server
 
 SUPERUSER = "postgres"
 START_SECONDS = 60.0  # recovery of a large log after a crash is in it
@@ -42,21 +42,15 @@ SETTINGS = {
 }
 
 
-class Postgres:
+class Postgres(Server):
     """One cluster: `<folder>/cluster`, its superuser's password in `<folder>/password`, its log in the run folder.
 
-    One at a time a folder: a second one takes the first for a leftover, and ends it. Port 0 picks a free one at each
-    start. As root, the data may have to live elsewhere (`place`). With `erase`, `stop` deletes it all: for tests.
+    One at a time a folder: a second one takes the first for a leftover, and ends it. As root, the data may have to live
+    elsewhere (`place`).
     """
 
     def __init__(self, folder: Path, port: int = 0, *, run_folder: Path | None = None, erase: bool = False):
-        self.folder = folder.absolute()
-        self.place = self.folder
-        self.port = port
-        self.child: Child | None = None
-        self._wished_port = port
-        self._run_folder = run_folder or self.folder
-        self._erase = erase
+        super().__init__(folder, port, run_folder, erase=erase)
         self._password = ""
 
     def start(self) -> None:
@@ -77,28 +71,8 @@ class Postgres:
             death_signal=signal.SIGQUIT,  # so that it takes its own children along
             before=lambda: clear(cluster),
         )
-        self.child = Child(program, self._run_folder)
-        try:
-            self.child.start()
-            self.child.wait(self.answers, START_SECONDS)
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Within 20 s: fast, then immediate, then killed."""
-        if self.child:
-            self.child.stop()
-        if self._erase:
-            shutil.rmtree(self.place, ignore_errors=True)
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        with self._starting(program) as child:
+            child.wait(self.answers, START_SECONDS)
 
     def url(self, database: str = "postgres", user: str = SUPERUSER, password: str = "") -> str:
         """SQLAlchemy's URL; the superuser's password is known."""
