@@ -29,6 +29,7 @@ from kit.boundary import ended, guarded
 from kit.store import Database, Store
 
 RELAY_BATCH = 200
+GATHER_SECONDS = 0.02
 CLAIM_SECONDS = 30
 ACK_WAIT_SECONDS = 60
 MAX_DELIVER = 20
@@ -181,7 +182,7 @@ class Relay:
             return False
         sent = await asyncio.gather(
             *(
-                self._bus.publish(f"event.{row.subject}", row.payload, self._key(row.id), row.traceparent)
+                self._bus.publish(f"event.{row.subject}", row.payload, f"{self._bus.service}-{row.id}", row.traceparent)
                 for row in rows
             ),
             return_exceptions=True,
@@ -191,17 +192,16 @@ class Relay:
         failed = [error for error in sent if error is not None]
         async with self._store.open_pipeline(self._database) as store:
             await store.connection.execute(delete(outbox).where(outbox.c.id.in_(done)))
-            left = [row.id for row in rows if row.id not in done]
-            await store.connection.execute(
-                update(outbox).where(outbox.c.id.in_(left)).values(claim_expire_time=text("'epoch'"))
-            )
+            if left := [row.id for row in rows if row.id not in done]:
+                free_again = update(outbox).where(outbox.c.id.in_(left)).values(claim_expire_time=text("'epoch'"))
+                await store.connection.execute(free_again)
         RELAYED.inc(len(done))
         if failed:
             raise failed[0]
+        if len(rows) < RELAY_BATCH:
+            # What is said meanwhile goes along: a round costs two commits, however few its events.
+            await asyncio.sleep(GATHER_SECONDS)
         return True
-
-    def _key(self, id: int) -> str:
-        return f"{self._bus.service}-{id}"
 
 
 class Inbox:

@@ -15,15 +15,15 @@ from kit.store import Store
 from services.campaigns.store.audiences import LeaseLostError
 from services.campaigns.tables import automations
 
-_ENROL = text("""
+_ENROL = """
     INSERT INTO enrolments (merchant_id, automation_id, contact_id, occasion, due_time)
-    SELECT a.merchant_id, a.id, c.id, CASE a.repeat WHEN 'ALWAYS' THEN :key ELSE '' END,
+    SELECT a.merchant_id, a.id, c.id, CASE a.repeat WHEN 'ALWAYS' THEN %(key)s ELSE '' END,
            now() + make_interval(mins => a.delay_minutes)
-    FROM automations a CROSS JOIN unnest(CAST(:contact_ids AS uuid[])) c(id)
-    WHERE a.merchant_id = CAST(:merchant_id AS uuid) AND a.enabled AND a.trigger->>'event' = :event
-      AND coalesce(a.trigger->>'listId', a.trigger->>'tag', '') = :subject
+    FROM automations a CROSS JOIN unnest(CAST(%(contact_ids)s AS uuid[])) c(id)
+    WHERE a.merchant_id = CAST(%(merchant_id)s AS uuid) AND a.enabled AND a.trigger->>'event' = %(event)s
+      AND coalesce(a.trigger->>'listId', a.trigger->>'tag', '') = %(subject)s
     ON CONFLICT DO NOTHING
-""")
+"""
 _ENROL_PAGE = text("""
     INSERT INTO enrolments (merchant_id, automation_id, contact_id, occasion, due_time)
     SELECT CAST(:merchant_id AS uuid), :automation_id, c.id, :occasion, :due_time
@@ -69,7 +69,7 @@ class EnrolmentStatements(Store):
         """
         parameters: dict[str, Any] = {"merchant_id": merchant_id, "contact_ids": list(contact_ids), "subject": subject}
         happened = parameters | {"event": Trigger.Event.Name(event), "key": key}
-        return (await self.connection.execute(_ENROL, happened)).rowcount
+        return (await self.driver.execute(_ENROL, happened)).rowcount
 
     async def enrol_page(self, run: AnyRow, contact_ids: Sequence[str], occasion: str, due_time: datetime) -> None:
         """Some of those for whom a day came."""

@@ -35,8 +35,6 @@ class Contacts(rpc.ContactsServiceServicer):
         values = await self._values(request.contact, contact.WRITABLE)
         async with ContactsStore.open(self._database, caller.merchant_id()) as store:
             await store.rehash([values["phone"]], self._hashed)
-            if await store.suppressed(values["phone_hash"]):
-                values["subscription"] = pb.Contact.UNSUBSCRIBED
             created = await store.create_contact(values | _search(pb.Contact(), values))
             if created.subscription == pb.Contact.SUBSCRIBED:
                 await store.say_created(created.id, MERCHANT, created.tags)

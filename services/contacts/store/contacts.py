@@ -12,9 +12,12 @@ from sqlalchemy import (
     Integer,
     Select,
     bindparam,
+    case,
     delete,
+    exists,
     func,
     insert,
+    literal_column,
     select,
     tuple_,
     update,
@@ -28,19 +31,20 @@ from kit.store import Store
 from services.contacts.contact import WRITABLE
 from services.contacts.errors import ContactNotFound, PhoneTaken
 from services.contacts.store.rules import on_lists
-from services.contacts.tables import activities, contacts, list_contacts, metadata
+from services.contacts.tables import activities, contacts, list_contacts, metadata, suppressions
 
 SHOWN = rows.columns(Contact, contacts)
 CONTACT = rows.Reading(
     Contact,
     select(*SHOWN).where(contacts.c.merchant_id == bindparam("merchant_id"), contacts.c.id == bindparam("id")),
 )
-CREATED = rows.Reading(
-    Contact,
-    insert(contacts)
-    .values({name: bindparam(name) for name in ("merchant_id", *WRITABLE, "phone_hash", "search")})
-    .returning(*SHOWN),
+NAMES = ("merchant_id", *WRITABLE, "phone_hash", "search")
+GIVEN = {name: bindparam(name, type_=contacts.c[name].type) for name in NAMES}
+IS_SUPPRESSED = exists().where(
+    suppressions.c.merchant_id == GIVEN["merchant_id"], suppressions.c.phone_hash == GIVEN["phone_hash"]
 )
+ALLOWED = case((IS_SUPPRESSED, literal_column("'UNSUBSCRIBED'")), else_=GIVEN["subscription"])
+CREATED = rows.Reading(Contact, insert(contacts).values(GIVEN | {"subscription": ALLOWED}).returning(*SHOWN))
 KNOWN = """
 SELECT count(*) FROM unnest(%(phones)s::text[]) AS asked (phone)
 WHERE (SELECT true FROM contacts WHERE contacts.merchant_id = %(merchant_id)s AND contacts.phone = asked.phone)
@@ -106,7 +110,7 @@ class ContactStatements(Store):
     metadata = metadata
 
     async def create_contact(self, values: dict[str, Any]) -> Contact:
-        """Refuses `PhoneTaken`."""
+        """Unsubscribed where the phone is suppressed, whatever is asked. Refuses `PhoneTaken`."""
         try:
             (created,) = await CREATED.messages(self.driver, **values, merchant_id=self.merchant_id)
         except UniqueViolation as error:
