@@ -22,7 +22,7 @@ from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
 from nats.js.errors import APIError, BadRequestError, NotFoundError, ServiceUnavailableError
 from prometheus_client import Counter as Count
 from prometheus_client import Gauge, Histogram
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import func, select, text, update
 
 from kit import crash, trace
 from kit.boundary import ended, guarded
@@ -191,7 +191,7 @@ class Relay:
         done = [row.id for row, error in zip(rows, sent, strict=True) if error is None]
         failed = [error for error in sent if error is not None]
         async with self._store.open_pipeline(self._database) as store:
-            await store.connection.execute(delete(outbox).where(outbox.c.id.in_(done)))
+            await store.driver.execute("DELETE FROM outbox WHERE id = ANY (%s::bigint[])", [done])
             if left := [row.id for row in rows if row.id not in done]:
                 free_again = update(outbox).where(outbox.c.id.in_(left)).values(claim_expire_time=text("'epoch'"))
                 await store.connection.execute(free_again)
