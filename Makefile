@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := .:gen
 
-.PHONY: run test dashboards settings crash rolling rehearse-restore mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
+.PHONY: run test dashboards pictures settings crash rolling rehearse-restore mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
 
 run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local
@@ -55,6 +55,9 @@ release-contract: $(VENV)/ready ## what `buf breaking` holds later changes again
 
 dashboards: $(VENV)/ready ## Grafana's JSON from deploy/dashboards.py
 	$(BIN)/python -m deploy.dashboards
+
+pictures: $(VENV)/ready ## the dashboards in docs/operations.md, of a busy local run; needs prometheus
+	$(BIN)/python -m bench.pictures
 
 settings: $(VENV)/ready ## docs/settings.md from the settings' own definitions
 	$(BIN)/python -m deploy.settings

@@ -46,7 +46,8 @@ WAITED = Gauge("outbox_oldest_seconds", "How long the oldest event that was last
 HANDLED = Histogram("consumer_seconds", "Time to handle a message.", ["consumer", "outcome"])
 WAITING = Gauge("consumer_waiting", "Messages that the broker has for a consumer beyond those in hand.", ["consumer"])
 DEAD_LETTERS = Count("dead_letters", "Messages that were given up after the last delivery.", ["subject"])
-BROKER_CONNECTED = Gauge("broker_connected", "Whether JetStream can be reached.")
+# By service, so that a process without a bus, such as the gateway, does not say that it has lost its own.
+BROKER_CONNECTED = Gauge("broker_connected", "Whether JetStream can be reached.", ["service"])
 log = structlog.get_logger()
 
 
@@ -101,11 +102,12 @@ class Bus:
 
     async def connect(self) -> None:
         async def changed(*_: object) -> None:
-            BROKER_CONNECTED.set(self.client.is_connected)
+            BROKER_CONNECTED.labels(self.service).set(self.client.is_connected)
 
         async def failed(error: Exception) -> None:
             log.warning("broker", error=repr(error))
 
+        await changed()
         while not self.client.is_connected:
             try:
                 self.client = await nats.connect(

@@ -8,20 +8,11 @@ from functools import partial
 from typing import Any
 
 import grpc
+from opentelemetry import trace as otel
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    Span,
-    SpanContext,
-    SpanKind,
-    StatusCode,
-    TraceFlags,
-    Tracer,
-    set_span_in_context,
-)
 
 from kit import trace
 
@@ -39,23 +30,23 @@ def export(service: str, endpoint: str) -> None:
 
 @dataclass(kw_only=True)
 class Recorded(trace.Span):
-    span: Span
+    span: otel.Span
 
     def end(self, name: str, *, failed: bool = False, **attributes: str | int) -> float:
         self.span.update_name(name)
         self.span.set_attributes({key: value for key, value in attributes.items() if value != ""})
         if failed:
-            self.span.set_status(StatusCode.ERROR)
+            self.span.set_status(otel.StatusCode.ERROR)
         self.span.end()
         return super().end(name)
 
 
-def _start(tracer: Tracer, kind: trace.Kind, given: str) -> trace.Span:
+def _start(tracer: otel.Tracer, kind: trace.Kind, given: str) -> trace.Span:
     found, context = trace.FORM.fullmatch(given), None
     if found:
-        parent = SpanContext(int(found[1], 16), int(found[2], 16), True, TraceFlags(int(found[3], 16)))
-        context = set_span_in_context(NonRecordingSpan(parent))
-    span = tracer.start_span("", context, SpanKind[kind])
+        parent = otel.SpanContext(int(found[1], 16), int(found[2], 16), True, otel.TraceFlags(int(found[3], 16)))
+        context = otel.set_span_in_context(otel.NonRecordingSpan(parent))
+    span = tracer.start_span("", context, otel.SpanKind[kind])
     made = span.get_span_context()
     return Recorded(f"00-{made.trace_id:032x}-{made.span_id:016x}-{made.trace_flags:02x}", span=span)
 

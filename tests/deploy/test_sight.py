@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ import kit
 import services
 from astronote.accounts.v1.events_pb2 import MerchantRegistered
 from deploy import dashboards
+from kit.bus import BROKER_CONNECTED
 from services.campaigns.figures import Figures as CampaignFigures
 from services.sender.figures import Figures as SenderFigures
 from services.wallet.audit import Recount
-from tests.conftest import TestMesh
+from tests.conftest import SERVICES, TestMesh
 from tests.deploy.conftest import ROOT, built, of_kind
 from tests.test_architecture import METHODS
 
@@ -115,6 +117,14 @@ def test_grafana_finds_all_of_them() -> None:
     assert set(found["data"]) == {f"{name}.json" for name in dashboards.DASHBOARDS}
 
 
+@pytest.mark.parametrize("name", dashboards.DASHBOARDS)
+def test_the_pictures_are_of_these_dashboards(name: str) -> None:
+    """`make pictures`, when a panel is new."""
+    picture = (ROOT / f"docs/pictures/dashboards/{name}.svg").read_text()
+    assert f"pictures/dashboards/{name}.svg" in (ROOT / "docs/operations.md").read_text()
+    assert [panel.title for panel in dashboards.DASHBOARDS[name][1] if escape(panel.title) not in picture] == []
+
+
 async def test_what_waits_is_counted(mesh: TestMesh) -> None:
     for name in ("campaigns", "sender", "wallet"):
         await mesh.service(name)
@@ -130,6 +140,9 @@ async def test_what_waits_is_counted(mesh: TestMesh) -> None:
     for metric in ("messages_unknown", "webhooks_waiting", "wallet_holds_open", "batch_generation_max"):
         assert REGISTRY.get_sample_value(metric) is not None
     assert REGISTRY.get_sample_value("wallet_top_up_oldest_seconds") >= 0
+    # Who has no bus, such as the gateway, says nothing of it: the alert takes the lowest of a service.
+    said = {sample.labels["service"] for each in BROKER_CONNECTED.collect() for sample in each.samples}
+    assert {"campaigns", "sender", "wallet"} <= said <= set(SERVICES)
     # A counter that begins with its first event hides that one: `increase` sees a series from its second sample on.
     subject = f"event.{MerchantRegistered.DESCRIPTOR.full_name}"
     assert REGISTRY.get_sample_value("dead_letters_total", {"subject": subject}) is not None
