@@ -7,6 +7,7 @@ import math
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -129,7 +130,14 @@ def _double(value: float) -> Any:
 
 
 def _timestamp(message: Any) -> str:
-    return (EPOCH + timedelta(seconds=message.seconds)).isoformat() + _fraction(message.nanos) + "Z"
+    nanos = message.nanos
+    return f"{_second(message.seconds)}{_fraction(nanos) if nanos else ''}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    """A resource's times, and those of a page, mostly fall into a few seconds."""
+    return (EPOCH + timedelta(seconds=seconds)).isoformat()
 
 
 def _duration(message: Any) -> str:
