@@ -14,11 +14,14 @@ PHONE_LIKE = re.compile(r"[0-9\s+().-]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@lru_cache(maxsize=65_536)
 def folded(text: str) -> str:
     """Without accents and case; final sigma is a sigma."""
-    if text.isascii():
-        return text.lower()
+    return text.lower() if text.isascii() else _folded(text)
+
+
+# Names come again and again; what is ASCII is no more than looked up, and an email would come but once.
+@lru_cache(maxsize=16_384)
+def _folded(text: str) -> str:
     bare = "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
     return unicodedata.normalize("NFC", bare.casefold())
 
