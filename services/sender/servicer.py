@@ -1,6 +1,7 @@
 """The RPCs of the sender."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC
 
 from astronote.sender.v1 import inbound_pb2 as inbound_pb
@@ -13,10 +14,14 @@ from kit.store import Database
 from services.sender import listening
 from services.sender.delivery import DLR
 from services.sender.errors import InboundInvalid, InboundResolved, RangeInvalid, ReportInvalid
+from services.sender.gathering import Gathering
 from services.sender.replay import Replayer
 from services.sender.singles import Singles
 from services.sender.store import SenderStore
 from services.sender.webhooks import Proof, items
+
+# At most 2 MiB each.
+BODIES_TOGETHER_MAX = 20
 
 
 class Messages(rpc.MessagesServiceServicer):
@@ -66,6 +71,12 @@ class Reports(rpc.ReportsServiceServicer):
     def __init__(self, database: Database, proof: Proof, received: asyncio.Event, replayer: Replayer) -> None:
         self._database, self._proof, self._received = database, proof, received
         self._replayer = replayer
+        self._keeping = Gathering(self._keep, BODIES_TOGETHER_MAX)
+
+    async def _keep(self, bodies: Sequence[bytes]) -> Sequence[None]:
+        async with SenderStore.open_pipeline(self._database) as store:
+            await store.keep_webhooks(DLR, bodies)
+        return [None] * len(bodies)
 
     async def ReceiveDeliveryReports(
         self, request: pb.ReceiveDeliveryReportsRequest, context: Context
@@ -74,8 +85,7 @@ class Reports(rpc.ReportsServiceServicer):
         self._proof.check(dict(context.invocation_metadata() or ()), body)
         count = len(items(body, ReportInvalid))
         crash.point("report.received")
-        async with SenderStore.open_pipeline(self._database) as store:
-            await store.keep_webhook(DLR, body)
+        await self._keeping.add(body)
         crash.point("report.stored")
         self._received.set()
         return pb.ReceiveDeliveryReportsResponse(received=count)
@@ -109,7 +119,7 @@ class Inbound(inbound_rpc.InboundServiceServicer):
         self._proof.check(dict(context.invocation_metadata() or ()), body)
         count = len(items(body, InboundInvalid))
         async with SenderStore.open_pipeline(self._database) as store:
-            await store.keep_webhook(listening.KIND, body)
+            await store.keep_webhooks(listening.KIND, [body])
         self._posted.set()
         return inbound_pb.ReceiveInboundResponse(received=count)
 

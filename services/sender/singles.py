@@ -1,29 +1,34 @@
-"""Single texts: paid for, kept, and sent on the road of the batches as a batch of one, on a lane of their own.
+"""Single texts: kept, paid for, and sent on the road of the batches, on a lane of their own.
 
-The row in `singles` comes first, so that no hold is ever taken that nobody remembers. Whatever dies, `step` goes on
-from the row: it pays, publishes, publishes again what was forgotten, and closes the hold when its sum is settled.
+Those of a merchant and sender name that come at the same time are one batch with one hold (ADR 40). Its row in
+`singles` comes first, so that no hold is ever taken that nobody remembers. Whatever dies, `step` goes on from the row:
+it pays, publishes, publishes again what was forgotten, and closes the hold when its sum is settled.
 """
 
 import asyncio
 import re
 import unicodedata
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from weakref import WeakValueDictionary
 
 import grpc
 import structlog
 
 from astronote.accounts.v1.accounts_pb2 import GetMerchantRequest, Merchant
 from astronote.accounts.v1.accounts_pb2_grpc import MerchantsServiceStub
-from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
+from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
 from kit import errors, gsm, trace
 from kit.bus import Bus, work_subject
 from kit.channel import Peer
+from kit.errors import DomainError, FailedPrecondition
 from kit.rows import AnyRow
-from kit.store import Database
+from kit.store import Database, IdempotencyKeyReused
 from services.sender.admission import SINGLE
 from services.sender.errors import (
     CountryNotAllowed,
@@ -36,6 +41,7 @@ from services.sender.errors import (
     SpendingBraked,
     TextInvalid,
 )
+from services.sender.gathering import Gathering
 from services.sender.store import SenderStore
 
 # The layout of message ids: an origin bit (62), the batch's sequence, the index (services/campaigns/codes.py). The
@@ -51,6 +57,8 @@ DESTINATION_LENGTH = 4
 REFUSALS = {each.reason(): each for each in (InsufficientCredits, SpendingBraked, DailyCapReached, CountryNotAllowed)}
 TIMEOUT_SECONDS = 5
 ROUND_SIZE = 50
+# A batch of which the provider's answer is lost is unknown as a whole.
+TOGETHER_MAX = 50
 log = structlog.get_logger()
 
 
@@ -71,6 +79,14 @@ class Merchants:
             raise MerchantUnavailable from error
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A text as it was kept, now or by an earlier request with its id."""
+
+    message: Message
+    is_new: bool
+
+
 class Singles:
     """`sweep_seconds`: what nobody finished is looked after again so much later."""
 
@@ -86,27 +102,60 @@ class Singles:
         self._database, self._bus, self._merchants, self._new_id = database, bus, merchants, new_id
         self._wallet, self._wallet_stub = wallet, WalletServiceStub(wallet.channel)
         self._sweep_seconds = sweep_seconds
+        self._gatherings: WeakValueDictionary[tuple[str, str], Gathering[SendMessageRequest, Kept]] = (
+            WeakValueDictionary()
+        )
         #: Set when a text is due.
         self.due = asyncio.Event()
 
     async def send(self, merchant_id: str, request: SendMessageRequest) -> Message:
         """Keeps a text and pays for it. Where the wallet does not answer, it is paid for later."""
         _check(request)
-        async with SenderStore.open(self._database, merchant_id) as store:
-            message = await store.recalled(request, Message)
-        if message is None:
+        kept = await self._recalled(merchant_id, request)
+        if kept is None:
             sender_name = request.sender_name or (await self._merchants.profile(merchant_id)).sender_name
             if not sender_name:
                 raise SenderNameMissing(field="sender_name")
-            message = await self._keep(merchant_id, sender_name, request)
+            kept = await self._gathering(merchant_id, sender_name).add(request)
+        if not kept.is_new:
+            await self._pay_again(merchant_id, kept.message)
+        return kept.message
+
+    async def _recalled(self, merchant_id: str, request: SendMessageRequest) -> "Kept | None":
+        if not request.request_id:
+            return None
+        async with SenderStore.open(self._database, merchant_id) as store:
+            message = await store.recalled(request, Message)
+        return Kept(message, is_new=False) if message else None
+
+    async def _pay_again(self, merchant_id: str, message: Message) -> None:
+        """Whoever asks again hears what the wallet says, too."""
         async with SenderStore.open(self._database, merchant_id) as store:
             single = await store.single(message.id)
         if single is not None and single.state == "PREPARED":
-            try:
-                await self._pay(single, is_told=True)
-            except grpc.aio.AioRpcError as error:
-                log.warning("wallet away", error=error.details())
-        return message
+            await self._pay_or_leave(single)
+
+    def _gathering(self, merchant_id: str, sender_name: str) -> "Gathering[SendMessageRequest, Kept]":
+        """The one that is under way, while anybody waits for it."""
+        work = partial(self._send_together, merchant_id, sender_name)
+        return self._gatherings.setdefault((merchant_id, sender_name), Gathering(work, TOGETHER_MAX))
+
+    async def _send_together(
+        self, merchant_id: str, sender_name: str, requests: Sequence[SendMessageRequest]
+    ) -> "Sequence[Kept | DomainError]":
+        """A batch of those that are new. What the wallet refuses to pay for together is tried one by one."""
+        kept, single = await self._keep(merchant_id, sender_name, requests)
+        try:
+            if single is not None:
+                await self._pay_or_leave(single)
+        except FailedPrecondition as refusal:
+            new = [place for place, each in enumerate(kept) if isinstance(each, Kept) and each.is_new]
+            for place in new:
+                kept[place] = refusal
+            if len(new) > 1:
+                for place in new:
+                    (kept[place],) = await self._send_together(merchant_id, sender_name, [requests[place]])
+        return kept
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
@@ -121,20 +170,43 @@ class Singles:
                 raise end
         return bool(singles)
 
-    async def _keep(self, merchant_id: str, sender_name: str, request: SendMessageRequest) -> Message:
+    async def _keep(
+        self, merchant_id: str, sender_name: str, requests: Sequence[SendMessageRequest]
+    ) -> "tuple[list[Kept | DomainError], AnyRow | None]":
+        """What each is answered, and the row of those that are new, if any is."""
+        kept: list[Kept | DomainError] = []
         async with SenderStore.open(self._database, merchant_id) as store:
-            if answer := await store.replayed(request, Message):
-                return answer
-            batch_id = await store.next_single_id()
-            batch = _batch(batch_id, merchant_id, self._new_id(), sender_name, request)
-            message = await store.add_single(batch, request.request_id, self._sweep_seconds)
-            return await store.answered(request, message)
+            batch = SendBatch(merchant_id=merchant_id, hold_id=self._new_id(), sender_name=sender_name)
+            batch.batch_id = await store.next_single_id()
+            batch.first_message_id = batch.batch_id << INDEX_BITS
+            request_ids: list[str] = []
+            for request in requests:
+                try:
+                    answer = await store.replayed(request, Message)
+                except IdempotencyKeyReused as refusal:
+                    kept.append(refusal)
+                    continue
+                if answer is None:
+                    message = await store.answered(request, _queued(batch, request))
+                    request_ids.append(request.request_id)
+                    kept.append(Kept(message, is_new=True))
+                else:
+                    kept.append(Kept(answer, is_new=False))
+            single = await store.add_single(batch, request_ids, self._sweep_seconds) if batch.recipients else None
+        return kept, single
+
+    async def _pay_or_leave(self, single: AnyRow) -> None:
+        """Refuses what the wallet refuses it for; where it does not answer, the text is paid for later."""
+        try:
+            await self._pay(single, is_told=True)
+        except grpc.aio.AioRpcError as error:
+            log.warning("wallet away", error=error.details())
 
     async def _pay(self, single: AnyRow, *, is_told: bool) -> None:
         """Refuses what the wallet refuses it for; raises `AioRpcError` where the wallet does not answer."""
-        (recipient,) = SendBatch.FromString(single.payload).recipients
-        destination = recipient.phone[:DESTINATION_LENGTH]
-        request = wallet.HoldRequest(hold_id=single.hold_id, amount=single.amount, destinations=[destination])
+        recipients = SendBatch.FromString(single.payload).recipients
+        destinations = sorted({recipient.phone[:DESTINATION_LENGTH] for recipient in recipients})
+        request = wallet.HoldRequest(hold_id=single.hold_id, amount=single.amount, destinations=destinations)
         metadata = self._wallet.metadata(single.merchant_id)
         is_paid, refusal = True, ""
         try:
@@ -158,20 +230,16 @@ class Singles:
         if single.state == "PREPARED":
             try:
                 await self._pay(single, is_told=False)
-            except errors.FailedPrecondition as refusal:
+            except FailedPrecondition as refusal:
                 log.info("not paid for", batch_id=single.batch_id, reason=refusal.reason())
             return False
-        if single.state == "REFUSED":
-            return await self._close(single, 0)
-        if single.message_state == Message.QUEUED:
+        if single.state == "PAID" and single.queued:
             key = f"{single.batch_id}-{single.generation}"
             await self._bus.publish(work_subject(SendBatch, SINGLE), single.payload, key)
             return False
-        if single.message_state == Message.UNKNOWN:
+        if single.unknown:
             return False
-        # What has an id of the provider's, or was opened, was accepted, and is charged whatever became of it.
-        is_accepted = single.provider_message_id or single.link_open_time
-        return await self._close(single, single.amount if is_accepted else 0)
+        return await self._close(single, single.captured)
 
     async def _close(self, single: AnyRow, captured: int) -> bool:
         """Whether its hold is closed, or was never taken."""
@@ -201,15 +269,8 @@ def _check(request: SendMessageRequest) -> None:
         raise SenderNameInvalid(field="sender_name")
 
 
-def _batch(batch_id: int, merchant_id: str, hold_id: str, sender_name: str, request: SendMessageRequest) -> SendBatch:
-    """A segment costs one credit."""
-    segments = gsm.count(request.text)[1]
-    recipient = BatchRecipient(phone=request.to, text=request.text, segments=segments, credits=segments)
-    return SendBatch(
-        batch_id=batch_id,
-        merchant_id=merchant_id,
-        hold_id=hold_id,
-        sender_name=sender_name,
-        first_message_id=batch_id << INDEX_BITS,
-        recipients=[recipient],
-    )
+def _queued(batch: SendBatch, request: SendMessageRequest) -> Message:
+    """Takes the text into the batch, and shows it. A segment costs one credit."""
+    id, segments = batch.first_message_id + len(batch.recipients), gsm.count(request.text)[1]
+    batch.recipients.add(phone=request.to, text=request.text, segments=segments, credits=segments)
+    return Message(id=id, to=request.to, text=request.text, segments=segments, state=Message.QUEUED)

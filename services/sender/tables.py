@@ -190,16 +190,19 @@ quarantined_reports = Table(
     Index("quarantined_reports_create_time_idx", "create_time"),
 )
 
-# Single texts, from their hold until their books are closed. Batches of campaigns have ids below the first of these.
+# Single texts that came together, from their hold until their books are closed. Batches of campaigns have ids below the
+# first of these.
 singles = Table(
     "singles",
     metadata,
     Column("batch_id", BigInteger, Identity(start=(1 << 45) + 1), primary_key=True),
     Column("merchant_id", Uuid(as_uuid=False), nullable=False),
+    # Of the release before; now they are the `request_ids`.
     Column("request_id", Text, nullable=False),
+    Column("request_ids", ARRAY(Text), nullable=False, server_default="{}"),
     Column("hold_id", Uuid(as_uuid=False), nullable=False),
     Column("amount", Integer, nullable=False),
-    # A serialized SendBatch of one.
+    # A serialized SendBatch.
     Column("payload", LargeBinary, nullable=False),
     # PREPARED → PAID, or → REFUSED by the wallet.
     Column("state", Text, nullable=False, server_default="PREPARED"),

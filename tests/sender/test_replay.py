@@ -52,7 +52,7 @@ async def posted(database: Database, *bodies: bytes) -> tuple[datetime, datetime
         start = await store.connection.scalar(text("SELECT clock_timestamp()"))
     for body in bodies:
         async with SenderStore.open_pipeline(database) as store:
-            await store.keep_webhook(DLR, body)
+            await store.keep_webhooks(DLR, [body])
             await store.connection.execute(text("UPDATE webhooks SET apply_time = now() WHERE apply_time IS NULL"))
     return start, start + timedelta(minutes=1)
 
@@ -114,7 +114,7 @@ async def test_a_round_reads_no_more_than_it_can_hold(database: Database) -> Non
     bodies = [f'[{{"messageId": "large{number}", "deliveryStatus": "?{padding}"}}]'.encode() for number in range(3)]
     async with SenderStore.open_pipeline(database) as store:
         for body in [*bodies, b"[{}]", b"[{}]"]:
-            await store.keep_webhook(DLR, body)
+            await store.keep_webhooks(DLR, [body])
     applier, waiting = Applier(database, 3600, 60), text("SELECT count(*) FROM webhooks WHERE apply_time IS NULL")
     left = []
     while await applier.step():

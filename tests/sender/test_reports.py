@@ -250,7 +250,7 @@ async def test_an_unknown_message_expires_after_the_grace_counted_from_when_it_b
     assert await due(151) == sorted(ids)
     await execute(text("UPDATE parked_reports SET create_time = now() - interval '10 days'"))
     assert await due(151) == [ids[0]]
-    await shop.store.keep_webhook("reports", b"[]")
+    await shop.store.keep_webhooks("reports", [b"[]"])
     assert await due(151) == [ids[0]]
     await execute(text("UPDATE webhooks SET create_time = now() - interval '10 days'"))
     assert await due(151) == []

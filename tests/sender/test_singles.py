@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc
 import pytest
 from sqlalchemy import text
 
@@ -22,6 +23,7 @@ from astronote.wallet.v1.guards_pb2 import SpendLimits, UpdateSpendLimitsRequest
 from astronote.wallet.v1.guards_pb2_grpc import SpendingServiceStub
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
 from deploy.local.mitto import MittoStandIn
+from kit import errors
 from tests.conftest import TestMesh
 from tests.sender.road import Shop, post, provider
 from tests.wallet.client import Client, reason
@@ -88,6 +90,14 @@ async def singles(mesh: TestMesh, shop: Shop) -> list[str]:
         return list((await connection.execute(query, {"merchant_id": shop.merchant_id})).scalars())
 
 
+async def opt_out(mesh: TestMesh, shop: Shop, phone: str) -> None:
+    peer = await mesh.service("contacts", caller="sender")
+    request = contacts.WithdrawConsentRequest(phone=phone, source="STOP")
+    await AudiencesServiceStub(peer.channel).WithdrawConsent(
+        request, metadata=peer.metadata(shop.merchant_id), timeout=20
+    )
+
+
 async def test_messages_are_listed_by_a_campaign_or_not_at_all(shop: Shop) -> None:
     """A campaign that is none, or another's, has no messages; what can be no campaign is said to be wrong."""
     strange, wrong = (pb.ListMessagesRequest(campaign_id=id) for id in (str(uuid.uuid4()), "welcome"))
@@ -128,12 +138,58 @@ async def test_the_same_request_is_sent_once(mesh: TestMesh, mitto: MittoStandIn
     assert (await shop.wallet()).spent == 1
 
 
+async def test_those_that_come_together_are_a_batch_and_each_a_message(
+    mesh: TestMesh, mitto: MittoStandIn, shop: Shop
+) -> None:
+    """One of them was asked for twice, one has opted out, one asks for another under a key that is used."""
+    phones, key = [phone() for _ in range(30)], str(uuid.uuid4())
+    await opt_out(mesh, shop, phones[7])
+    answers = await asyncio.gather(
+        *(send(shop, to=to, text="One") for to in phones),
+        *(send(shop, to=phones[0], text="Two", request_id=key) for _ in range(3)),
+    )
+    again = await asyncio.gather(
+        send(shop, to=phones[1], text="Two"),
+        send(shop, to=phones[0], text="Three", request_id=key),
+        return_exceptions=True,
+    )
+    assert isinstance(again[1], grpc.aio.AioRpcError)
+    ids = {answer.id for answer in answers}
+    assert len(ids) == 31
+    assert len({id >> 17 for id in ids}) < 15
+    for answer in answers:
+        skipped = answer.to == phones[7]
+        await ended(shop, answer.id, Message.SKIPPED if skipped else Message.ACCEPTED)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await singles(mesh, shop):
+            await asyncio.sleep(0.05)
+    sent = [(to, each["reference"]) for to in phones for each in mitto.accepted(to)]
+    assert len(sent) == 31
+    expected = {(answer.to, str(answer.id)) for answer in answers if answer.to != phones[7]}
+    assert expected < set(sent)
+    assert (await shop.wallet()).spent == 31
+    found = await holds(shop)
+    assert len(found) < 16
+    assert sum(hold.released for hold in found) == 1
+
+
+async def test_of_those_that_come_together_as_many_go_as_can_be_paid(
+    mesh: TestMesh, mitto: MittoStandIn, shop: Shop
+) -> None:
+    await Client(mesh, shop.merchant_id)("Hold", "sender", hold_id=str(uuid.uuid4()), amount=CREDITS - 4)
+    # The first goes alone; the rest are too dear together.
+    ends = await asyncio.gather(*(send(shop) for _ in range(12)), return_exceptions=True)
+    sent = [end for end in ends if isinstance(end, Message)]
+    assert len(sent) == 4
+    assert {errors.reason(end) for end in ends if isinstance(end, grpc.aio.AioRpcError)} == {"INSUFFICIENT_CREDITS"}
+    for each in sent:
+        await ended(shop, each.id, Message.ACCEPTED)
+    assert len(await shop.messages()) == 4
+
+
 async def test_who_opted_out_is_skipped_and_costs_nothing(mesh: TestMesh, mitto: MittoStandIn, shop: Shop) -> None:
     to = phone()
-    peer = await mesh.service("contacts", caller="sender")
-    await AudiencesServiceStub(peer.channel).WithdrawConsent(
-        contacts.WithdrawConsentRequest(phone=to, source="STOP"), metadata=peer.metadata(shop.merchant_id), timeout=20
-    )
+    await opt_out(mesh, shop, to)
     skipped = await ended(shop, (await send(shop, to=to)).id, Message.SKIPPED)
     assert skipped.error == "opted_out"
     assert not mitto.accepted(to)

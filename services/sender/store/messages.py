@@ -64,8 +64,9 @@ class MessageStatements(Store):
     ) -> None:
         """One COPY row a recipient. The primary key keeps a recipient from having two. Raises `IdsRepeatedError`."""
         if not batch.campaign_id:
-            # A single text was shown as queued; what became of it takes that row's place.
-            queued = (messages.c.id == batch.first_message_id, messages.c.state == Message.QUEUED)
+            # Single texts were shown as queued; what became of them takes those rows' places.
+            ids = [batch.first_message_id + result.index for result in results]
+            queued = (messages.c.id.in_(ids), messages.c.state == Message.QUEUED)
             await self.connection.execute(delete(messages).where(*queued))
         now = await self.connection.scalar(select(func.now()))
         lines = "".join(_lines(batch, attempt_id, submit_time, now, results))

@@ -20,11 +20,14 @@ NAMELESS = {"to": None, "text": ""}
 ERASE_ANSWERS = """
 DELETE FROM requests WHERE merchant_id = :merchant_id AND position(convert_to(:phone, 'UTF8') IN answer) > 0
 """
-# A single text that is not queued any more is not published any more; the row waits for its books to close.
+# Single texts none of which is queued any more are not published any more; the row waits for its books to close.
 ERASE_SINGLES = """
 UPDATE singles SET payload = '' FROM messages
 WHERE messages.id = ANY(:message_ids) AND singles.batch_id = messages.id >> 17
-  AND singles.merchant_id = :merchant_id AND messages.state <> 'QUEUED'
+  AND singles.merchant_id = :merchant_id AND NOT EXISTS (
+      SELECT FROM messages waiting WHERE waiting.state = 'QUEUED'
+         AND waiting.id BETWEEN singles.batch_id << 17 AND (singles.batch_id << 17) + 131071
+  )
 """
 # What was said in them stands in rows by now; what is not applied yet is, by the next time.
 ERASE_WEBHOOKS = """

@@ -2,62 +2,71 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import ColumnElement, delete, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
-from kit import rows, trace
+from kit import trace
 from kit.rows import AnyRow
 from kit.store import Store
-from services.sender.store.messages import SHOWN
 from services.sender.tables import attempts, batches, messages, metadata, singles
 
-# What it needs to be looked after: the row, and how its message stands.
-_CARE = (
-    *singles.c,
-    messages.c.state.label("message_state"),
-    messages.c.provider_message_id,
-    messages.c.link_open_time,
+# The messages of a row, by the layout of their ids.
+_ITS_MESSAGES = messages.c.id.between(singles.c.batch_id * (1 << 17), singles.c.batch_id * (1 << 17) + (1 << 17) - 1)
+# What has an id of the provider's, or was opened, was accepted, and is charged whatever became of it.
+_IS_ACCEPTED = messages.c.provider_message_id.is_not(None) | messages.c.link_open_time.is_not(None)
+_STAND = (
+    select(
+        func.count().filter(messages.c.state == Message.QUEUED).label("queued"),
+        func.count().filter(messages.c.state == Message.UNKNOWN).label("unknown"),
+        func.coalesce(func.sum(messages.c.credits).filter(_IS_ACCEPTED), 0).label("captured"),
+    )
+    .where(_ITS_MESSAGES)
+    .lateral("stand")
 )
+# What a row needs to be looked after: itself, and how its messages stand.
+_CARE = select(*singles.c, *_STAND.c).join(_STAND, true())
 _LEAVE_OUT = text("SELECT max(nextval('singles_batch_id_seq')) FROM generate_series(1, :count)")
-_ITS_MESSAGE = messages.c.id == singles.c.batch_id * (1 << 17)
 
 
 class SingleStatements(Store):
     async def next_single_id(self) -> int:
         return int(await self.connection.scalar(text("SELECT nextval('singles_batch_id_seq')")) or 0)
 
-    async def add_single(self, batch: SendBatch, request_id: str, due_seconds: float) -> Message:
-        """Keeps a text that is to be paid for, and shows it as queued."""
-        (recipient,) = batch.recipients
+    async def add_single(self, batch: SendBatch, request_ids: Sequence[str], due_seconds: float) -> AnyRow:
+        """Keeps texts that are to be paid for, and shows them as queued."""
         row = {
             "batch_id": batch.batch_id,
             "merchant_id": batch.merchant_id,
-            "request_id": request_id,
+            "request_id": "",
+            "request_ids": list(filter(None, request_ids)),
             "hold_id": batch.hold_id,
-            "amount": recipient.credits,
+            "amount": sum(recipient.credits for recipient in batch.recipients),
             "payload": batch.SerializeToString(),
             "due_time": _after(due_seconds),
             "traceparent": trace.current(),
         }
-        await self.connection.execute(insert(singles).values(row))
-        shown = {
-            "id": batch.first_message_id,
-            "merchant_id": batch.merchant_id,
-            "to": recipient.phone,
-            "text": recipient.text,
-            "segments": recipient.segments,
-            "credits": recipient.credits,
-            "state": Message.QUEUED,
-            "error": "",
-        }
-        queued = await self.connection.execute(insert(messages).values(shown).returning(*SHOWN))
-        return rows.message(Message, queued.one())
+        queued = [
+            {
+                "id": batch.first_message_id + index,
+                "merchant_id": batch.merchant_id,
+                "to": recipient.phone,
+                "text": recipient.text,
+                "segments": recipient.segments,
+                "credits": recipient.credits,
+                "state": Message.QUEUED,
+                "error": "",
+            }
+            for index, recipient in enumerate(batch.recipients)
+        ]
+        await self.connection.execute(insert(messages).inline(), queued)
+        single: AnyRow = (await self.connection.execute(insert(singles).values(row).returning(*singles.c))).one()
+        return single
 
     async def single(self, message_id: int) -> AnyRow | None:
-        """The single text of a message; none once its books are closed."""
-        query = select(*_CARE).join(messages, _ITS_MESSAGE).where(messages.c.id == message_id)
+        """The row of a message; none once its books are closed."""
+        query = select(singles).where(singles.c.batch_id == message_id >> 17)
         return (await self.connection.execute(query)).one_or_none()
 
     async def take_singles(self, limit: int, seconds: float) -> list[AnyRow]:
@@ -72,9 +81,7 @@ class SingleStatements(Store):
         taken = update(singles).where(singles.c.batch_id.in_(due.scalar_subquery()))
         values = {"due_time": _after(seconds), "generation": singles.c.generation + 1}
         ids = (await self.connection.execute(taken.values(values).returning(singles.c.batch_id))).scalars().all()
-        # A refused one has no message any more, where its caller was told.
-        query = select(*_CARE).outerjoin(messages, _ITS_MESSAGE).where(singles.c.batch_id.in_(ids))
-        return list((await self.connection.execute(query)).all())
+        return list((await self.connection.execute(_CARE.where(singles.c.batch_id.in_(ids)))).all())
 
     async def pay_single(self, batch_id: int) -> bool:
         """It is paid for, and due; false where it was refused meanwhile."""
@@ -91,12 +98,12 @@ class SingleStatements(Store):
         refused = await self.connection.execute(update(singles).where(*mine).values(state="REFUSED"))
         if not refused.rowcount:
             return False
-        queued = (messages.c.id == single.batch_id << 17, messages.c.state == Message.QUEUED)
         if is_told:
-            await self.connection.execute(delete(messages).where(*queued))
+            await self.connection.execute(delete(messages).where(*_queued(single)))
             requests = metadata.tables["requests"]
             names = {"merchant_id": single.merchant_id, "method": SendMessageRequest.DESCRIPTOR.name}
-            await self.connection.execute(delete(requests).filter_by(**names, request_id=single.request_id))
+            its_own = requests.c.request_id.in_([single.request_id, *single.request_ids])
+            await self.connection.execute(delete(requests).filter_by(**names).where(its_own))
         else:
             await self._reject(single, reason.lower())
         return True
@@ -106,8 +113,8 @@ class SingleStatements(Store):
         is_open = (attempts.c.batch_id == singles.c.batch_id, attempts.c.state == "OPEN")
         waiting = (
             select(singles.c.batch_id, singles.c.merchant_id)
-            .join(messages, _ITS_MESSAGE)
-            .where(singles.c.state != "REFUSED", messages.c.state == Message.QUEUED)
+            .where(singles.c.state != "REFUSED")
+            .where(select(messages.c.id).where(_ITS_MESSAGES, messages.c.state == Message.QUEUED).exists())
             .where(~select(attempts.c.id).where(*is_open).exists())
             .limit(limit)
             .with_for_update(of=singles)
@@ -125,17 +132,26 @@ class SingleStatements(Store):
 
     async def _reject(self, single: AnyRow, reason: str) -> None:
         """No sender will have it: here it is done."""
-        queued = (messages.c.id == single.batch_id << 17, messages.c.state == Message.QUEUED)
         values = {"state": Message.REJECTED, "error": reason, "finish_time": func.now()}
-        await self.connection.execute(update(messages).where(*queued).values(values))
+        await self.connection.execute(update(messages).where(*_queued(single)).values(values))
+        count = await self.connection.scalar(select(func.count()).where(_mine(single)))
         done = {"id": single.batch_id, "merchant_id": single.merchant_id, "state": "DONE", "lease_id": ""}
-        done |= {"recipient_count": 1, "next_index": 1, "lease_expire_time": func.now()}
+        done |= {"recipient_count": count, "next_index": count, "lease_expire_time": func.now()}
         kept = insert(batches).values(done)
         await self.connection.execute(kept.on_conflict_do_update(index_elements=["id"], set_=done))
 
     async def drop_singles(self, batch_ids: Sequence[int]) -> None:
         """Their books are closed."""
         await self.connection.execute(delete(singles).where(singles.c.batch_id.in_(batch_ids)))
+
+
+def _queued(single: AnyRow) -> "tuple[ColumnElement[bool], ...]":
+    return _mine(single), messages.c.state == Message.QUEUED
+
+
+def _mine(single: AnyRow) -> "ColumnElement[bool]":
+    first_id = single.batch_id << 17
+    return messages.c.id.between(first_id, first_id + (1 << 17) - 1)
 
 
 def _after(seconds: float) -> object:

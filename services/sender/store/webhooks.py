@@ -16,8 +16,8 @@ COLUMNS = (webhooks.c.id, webhooks.c.body, webhooks.c.create_time)
 
 
 class WebhookStatements(Store):
-    async def keep_webhook(self, kind: str, body: bytes) -> None:
-        await self.connection.execute(insert(webhooks).values(kind=kind, body=body))
+    async def keep_webhooks(self, kind: str, bodies: Sequence[bytes]) -> None:
+        await self.connection.execute(insert(webhooks).inline(), [{"kind": kind, "body": body} for body in bodies])
 
     async def take_webhooks(self, kind: str, limit: int) -> list[Body]:
         """Bodies that have not been applied, oldest first; ours until the transaction ends."""

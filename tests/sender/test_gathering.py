@@ -1,0 +1,59 @@
+"""Rounds of those who came while the last one was in hand: nobody is lost, nobody is answered with another's end."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from kit.errors import NotFound
+from services.sender.gathering import Gathering
+
+
+class Missing(NotFound):
+    """It is not there."""
+
+
+class Work:
+    """Answers with the double; refuses 13, fails on 99. Each round waits to be let go."""
+
+    def __init__(self) -> None:
+        self.rounds: list[list[int]] = []
+        self.go = asyncio.Semaphore(0)
+
+    async def __call__(self, items: Sequence[int]) -> Sequence[int | Missing]:
+        self.rounds.append(list(items))
+        await self.go.acquire()
+        if 99 in items:
+            raise ValueError("the round")
+        return [Missing(id=item) if item == 13 else item * 2 for item in items]
+
+
+async def test_who_comes_alone_goes_at_once_and_the_rest_together() -> None:
+    work = Work()
+    gathering = Gathering(work, items_max=3)
+    calls = [asyncio.create_task(gathering.add(number)) for number in (1, 2)]
+    await asyncio.sleep(0)
+    calls += [asyncio.create_task(gathering.add(number)) for number in (13, 4, 5, 99, 6)]
+    await asyncio.sleep(0)
+    calls[1].cancel()
+    for _ in range(4):
+        work.go.release()
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert [len(each) <= 3 for each in work.rounds] == [True] * len(work.rounds)
+    assert [number for each in work.rounds for number in each] == [1, 2, 13, 4, 5, 99, 6]
+    assert ends[0] == 2
+    assert isinstance(ends[1], asyncio.CancelledError)
+    assert isinstance(ends[2], Missing)
+    failed = next(each for each in work.rounds if 99 in each)
+    for number, end in zip((4, 5, 99, 6), ends[3:], strict=True):
+        assert isinstance(end, ValueError) if number in failed else end == number * 2
+    work.go.release()
+    assert await gathering.add(8) == 16
+
+
+async def test_what_a_round_raises_is_raised_for_each_of_it() -> None:
+    work = Work()
+    gathering = Gathering(work, items_max=10)
+    work.go.release()
+    with pytest.raises(ValueError, match="the round"):
+        await gathering.add(99)
