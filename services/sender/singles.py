@@ -113,10 +113,7 @@ class Singles:
         _check(request)
         kept = await self._recalled(merchant_id, request)
         if kept is None:
-            sender_name = request.sender_name or (await self._merchants.profile(merchant_id)).sender_name
-            if not sender_name:
-                raise SenderNameMissing(field="sender_name")
-            kept = await self._gathering(merchant_id, sender_name).add(request)
+            kept = await self._gathering(merchant_id, request.sender_name).add(request)
         if not kept.is_new:
             await self._pay_again(merchant_id, kept.message)
         return kept.message
@@ -143,7 +140,12 @@ class Singles:
     async def _send_together(
         self, merchant_id: str, sender_name: str, requests: Sequence[SendMessageRequest]
     ) -> "Sequence[Kept | DomainError]":
-        """A batch of those that are new. What the wallet refuses to pay for together is tried one by one."""
+        """A batch of those that are new. What the wallet refuses to pay for together is tried one by one. Refuses
+        `SenderNameMissing`.
+        """
+        sender_name = sender_name or (await self._merchants.profile(merchant_id)).sender_name
+        if not sender_name:
+            raise SenderNameMissing(field="sender_name")
         kept, single = await self._keep(merchant_id, sender_name, requests)
         try:
             if single is not None:
