@@ -12,6 +12,8 @@ from prometheus_client import Counter
 
 FAILURES = Counter("job_failures", "Steps of background work that raised.", ["job"])
 BACKOFF_SECONDS_MAX = 5.0
+# A round costs a commit or two, however little it finds.
+GATHER_SECONDS = 0.02
 log = structlog.get_logger()
 
 
@@ -34,8 +36,8 @@ async def forever(
     wake: asyncio.Event | None = None,
 ) -> None:
     """Runs `step` until cancelled, or until `leaving` (and `wake`) are set between two steps: at once again while it
-    says that it found work, else after `idle_seconds` or when `wake` is set, whichever comes first. After a failure it
-    backs off, up to five seconds.
+    says that more is waiting, else after `idle_seconds` or when `wake` is set, whichever comes first, but not before
+    others may have come along. After a failure it backs off, up to five seconds.
     """
     backoff_seconds = 0.1
     while not leaving.is_set():
@@ -52,6 +54,7 @@ async def forever(
             continue
         backoff_seconds = 0.1
         if not found[0]:
+            await asyncio.sleep(GATHER_SECONDS)
             await _within(idle_seconds, wake or leaving)
 
 

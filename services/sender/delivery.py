@@ -19,7 +19,7 @@ from services.sender.reports import Applied, Reading
 from services.sender.store import SenderStore
 from services.sender.webhooks import Body
 
-BODIES_A_ROUND = 20
+BODIES_A_ROUND = 500
 # Some 10,000 reports. A body is at most 2 MiB.
 BYTES_A_ROUND = 1 << 20
 PARKED_A_ROUND = 5000
@@ -51,13 +51,13 @@ class Applier:
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
-            bodies = _bounded(await store.take_webhooks(DLR, BODIES_A_ROUND))
+            bodies, is_full = await store.take_webhooks(DLR, BODIES_A_ROUND, BYTES_A_ROUND)
             if not bodies:
                 return False
             reading, applied = await self.apply(store, bodies)
             crash.point("report.applied")
         count(reading, applied)
-        return True
+        return is_full
 
     async def apply(self, store: SenderStore, bodies: list[Body]) -> tuple[Reading, Applied]:
         """Reads bodies and moves what they report, in the transaction of the store. Again, it changes nothing."""
@@ -81,16 +81,6 @@ class Applier:
         ORPHANED.inc(given_up)
         count(Reading(), applied)
         return len(parked) == PARKED_A_ROUND
-
-
-def _bounded(bodies: list[Body]) -> list[Body]:
-    """The first of them, as many as a round may read; the rest stays for the next one."""
-    total = 0
-    for index, body in enumerate(bodies):
-        total += len(body.body)
-        if index and total > BYTES_A_ROUND:
-            return bodies[:index]
-    return bodies
 
 
 def count(reading: Reading, applied: Applied) -> None:
@@ -148,7 +138,7 @@ class Settler:
         UNSETTLED.set(len(failed))
         if failed:
             raise next(iter(failed.values()))
-        return True
+        return len(rows) == SETTLEMENTS_A_ROUND
 
     async def _settle(self, row: AnyRow) -> None:
         request = wallet.SettleRequest(hold_id=row.hold_id, key=row.key, capture=row.capture, release=row.release)

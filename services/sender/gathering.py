@@ -14,14 +14,17 @@ class Gathering(Generic[Item, End]):
     """`work` answers for each item of a round, in their order, with what it ends in or is refused with; what it raises
     is raised for each of them.
 
-    One round at a time, so nobody waits for company: who comes alone goes at once. Who stops waiting is worked for
-    nonetheless.
+    One round at a time: who comes alone goes at once; after a round of several comes a pause of so many seconds, in
+    which those who were answered come again. Who stops waiting is worked for nonetheless.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[Item]], Awaitable[Sequence[End | DomainError]]], items_max: int
+        self,
+        work: Callable[[Sequence[Item]], Awaitable[Sequence[End | DomainError]]],
+        items_max: int,
+        pause_seconds: float = 0,
     ) -> None:
-        self._work, self._items_max = work, items_max
+        self._work, self._items_max, self._pause_seconds = work, items_max, pause_seconds
         self._waiting: list[tuple[Item, asyncio.Future[End]]] = []
         self._rounds: asyncio.Task[None] | None = None
 
@@ -44,4 +47,6 @@ class Gathering(Generic[Item, End]):
                     waiting.set_exception(end)
                 else:
                     waiting.set_result(end)
+            if len(taken) > 1:
+                await asyncio.sleep(self._pause_seconds)
         self._rounds = None

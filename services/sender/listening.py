@@ -21,6 +21,7 @@ from services.sender.help import Answers
 from services.sender.store import SenderStore
 
 BODIES_A_ROUND = 50
+BYTES_A_ROUND = 1 << 20
 ARRIVALS_A_ROUND = 50
 TEXTS_A_ROUND = 50
 # An attempt of before may be recorded only now, by a sender that was away.
@@ -53,7 +54,7 @@ class Listener:
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
-            bodies = await store.take_webhooks(KIND, BODIES_A_ROUND)
+            bodies, is_full = await store.take_webhooks(KIND, BODIES_A_ROUND, BYTES_A_ROUND)
             if not bodies:
                 return False
             reading, ids = inbound.read(bodies), [body.id for body in bodies]
@@ -65,7 +66,7 @@ class Listener:
             RECEIVED.labels(InboundText.Kind.Name(arrival.kind)).inc()
         QUARANTINED.inc(len(reading.quarantined))
         self._arrived.set()
-        return True
+        return is_full
 
     async def look_step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:

@@ -1,6 +1,6 @@
 """Single texts: kept, paid for, and sent on the road of the batches, on a lane of their own.
 
-Those of a merchant and sender name that come at the same time are one batch with one hold (ADR 40). Its row in
+Those of a merchant and sender name that come at the same time are one batch with one hold (ADR 41). Its row in
 `singles` comes first, so that no hold is ever taken that nobody remembers. Whatever dies, `step` goes on from the row:
 it pays, publishes, publishes again what was forgotten, and closes the hold when its sum is settled.
 """
@@ -59,6 +59,7 @@ TIMEOUT_SECONDS = 5
 ROUND_SIZE = 50
 # A batch of which the provider's answer is lost is unknown as a whole.
 TOGETHER_MAX = 50
+PAUSE_SECONDS = 0.02
 log = structlog.get_logger()
 
 
@@ -135,7 +136,7 @@ class Singles:
     def _gathering(self, merchant_id: str, sender_name: str) -> "Gathering[SendMessageRequest, Kept]":
         """The one that is under way, while anybody waits for it."""
         work = partial(self._send_together, merchant_id, sender_name)
-        return self._gatherings.setdefault((merchant_id, sender_name), Gathering(work, TOGETHER_MAX))
+        return self._gatherings.setdefault((merchant_id, sender_name), Gathering(work, TOGETHER_MAX, PAUSE_SECONDS))
 
     async def _send_together(
         self, merchant_id: str, sender_name: str, requests: Sequence[SendMessageRequest]
@@ -170,7 +171,7 @@ class Singles:
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
-        return bool(singles)
+        return len(singles) == ROUND_SIZE
 
     async def _keep(
         self, merchant_id: str, sender_name: str, requests: Sequence[SendMessageRequest]

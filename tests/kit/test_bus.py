@@ -79,6 +79,12 @@ async def until(condition: Any, seconds: float = 20) -> None:
             await asyncio.sleep(0.02)
 
 
+async def waiting(database: Database) -> int:
+    """Events that have not left."""
+    async with Store.open_pipeline(database) as store:
+        return await store.connection.scalar(select(func.count()).select_from(OUTBOX)) or 0
+
+
 async def test_an_event_leaves_with_its_transaction_or_not_at_all(database: Database, bus: Bus) -> None:
     ours, seen = {str(uuid.uuid4()), str(uuid.uuid4())}, []
     gone = str(uuid.uuid4())
@@ -92,16 +98,13 @@ async def test_an_event_leaves_with_its_transaction_or_not_at_all(database: Data
         async with Store.open_pipeline(database) as store:
             await store.emit(MerchantRegistered(merchant_id=gone))
             raise ZeroDivisionError
-    async with Store.open_pipeline(database) as store:
-        assert await store.connection.scalar(select(func.count()).select_from(OUTBOX)) == len(ours)
+    assert await waiting(database) == len(ours)
     relay = Relay(database, bus, Store)
     async with Fed(database, bus, handle):
-        assert await relay.step()
         assert not await relay.step()
         await until(lambda: ours <= set(seen))
     assert gone not in seen
-    async with Store.open_pipeline(database) as store:
-        assert await store.connection.scalar(select(func.count()).select_from(OUTBOX)) == 0
+    assert await waiting(database) == 0
 
 
 async def test_the_relay_holds_no_lock_while_it_publishes(database: Database, bus: Bus) -> None:
@@ -120,9 +123,11 @@ async def test_the_relay_holds_no_lock_while_it_publishes(database: Database, bu
         free = select(OUTBOX.c.id).with_for_update(nowait=True)
         assert len((await store.connection.execute(free)).all()) == 1
     # A second relay leaves it alone: it is claimed.
-    assert not await Relay(database, bus, Store).step()
+    await Relay(database, bus, Store).step()
+    assert await waiting(database) == 1
     go_on.set()
-    assert await turn
+    await turn
+    assert await waiting(database) == 0
 
 
 async def test_what_the_broker_refused_stays(database: Database, bus: Bus) -> None:
@@ -134,7 +139,20 @@ async def test_what_the_broker_refused_stays(database: Database, bus: Bus) -> No
         await store.emit(MerchantRegistered(merchant_id="m"))
     with pytest.raises(ConnectionError):
         await Relay(database, Deaf(bus.url, bus.service), Store).step()
-    assert await Relay(database, bus, Store).step()
+    assert await waiting(database) == 1
+    await Relay(database, bus, Store).step()
+    assert await waiting(database) == 0
+
+
+async def test_a_relay_says_whether_more_is_waiting(
+    database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.bus.RELAY_BATCH", 2)
+    async with Store.open_pipeline(database) as store:
+        await store.emit(*(MerchantRegistered(merchant_id=str(number)) for number in range(3)))
+    relay = Relay(database, bus, Store)
+    assert [await relay.step() for _ in range(2)] == [True, False]
+    assert await waiting(database) == 0
 
 
 async def test_an_event_that_comes_twice_is_handled_once(database: Database, bus: Bus) -> None:
@@ -299,7 +317,7 @@ async def test_an_event_and_work_go_on_in_the_trace_in_which_they_were_said(data
     trace.enter("")
     lane = uuid.uuid4().hex
     async with Fed(database, bus, handle), Fed(database, bus, handle, message=SendBatch, lane=lane):
-        assert await Relay(database, bus, Store).step()
+        await Relay(database, bus, Store).step()
         await bus.publish(work_subject(SendBatch, lane), SendBatch().SerializeToString(), lane, trace.of(work))
         await until(lambda: len(seen) == 2)
     assert seen == {"MerchantRegistered": said, "SendBatch": work}

@@ -116,8 +116,9 @@ async def test_a_round_reads_no_more_than_it_can_hold(database: Database) -> Non
         for body in [*bodies, b"[{}]", b"[{}]"]:
             await store.keep_webhooks(DLR, [body])
     applier, waiting = Applier(database, 3600, 60), text("SELECT count(*) FROM webhooks WHERE apply_time IS NULL")
-    left = []
-    while await applier.step():
+    left, is_more = [], True
+    while is_more:
+        is_more = await applier.step()
         async with SenderStore.open_pipeline(database) as store:
             left.append(await store.connection.scalar(waiting))
     assert left == [4, 3, 0]

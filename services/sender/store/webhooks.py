@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import accumulate
 
 from sqlalchemy import delete, func, insert, select, tuple_, update
 
@@ -19,11 +20,20 @@ class WebhookStatements(Store):
     async def keep_webhooks(self, kind: str, bodies: Sequence[bytes]) -> None:
         await self.connection.execute(insert(webhooks).inline(), [{"kind": kind, "body": body} for body in bodies])
 
-    async def take_webhooks(self, kind: str, limit: int) -> list[Body]:
-        """Bodies that have not been applied, oldest first; ours until the transaction ends."""
-        waiting = select(*COLUMNS).where(webhooks.c.kind == kind, webhooks.c.apply_time.is_(None))
-        query = waiting.order_by(webhooks.c.id).limit(limit).with_for_update(skip_locked=True)
-        return [Body(*row) for row in await self.connection.execute(query)]
+    async def take_webhooks(self, kind: str, bodies_max: int, bytes_max: int) -> tuple[list[Body], bool]:
+        """Bodies that have not been applied, oldest first; ours until the transaction ends. At least one, however
+        large. And whether there may be more.
+        """
+        waiting = select(webhooks.c.id, func.length(webhooks.c.body)).where(
+            webhooks.c.kind == kind, webhooks.c.apply_time.is_(None)
+        )
+        query = waiting.order_by(webhooks.c.id).limit(bodies_max).with_for_update(skip_locked=True)
+        found = (await self.connection.execute(query)).all()
+        within = sum(total <= bytes_max for total in accumulate(length for _, length in found))
+        ids = [id for id, _ in found[: max(1, within)]]
+        taken = select(*COLUMNS).where(webhooks.c.id.in_(ids)).order_by(webhooks.c.id)
+        bodies = [Body(*row) for row in await self.connection.execute(taken)] if ids else []
+        return bodies, len(found) == bodies_max or len(ids) < len(found)
 
     async def webhook_page(
         self, kind: str, start: datetime, end: datetime, after: tuple[datetime, int] | None, limit: int
