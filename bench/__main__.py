@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import book, campaign, dashboard, figures, publish, reports, rest, singles
+from bench import book, campaign, dashboard, figures, publish, reports, rest, scale, singles
 from bench.arena import Arena
 from bench.figures import Figure
+from deploy.local.members import MEMBERS
 
 MEASUREMENTS: dict[str, Callable[[Arena, int], Iterator[Figure]]] = {
     "rest": lambda arena, _: rest.run(arena),
@@ -20,6 +21,7 @@ MEASUREMENTS: dict[str, Callable[[Arena, int], Iterator[Figure]]] = {
     "dashboard": lambda arena, _: dashboard.run(arena),
     "reports": lambda arena, _: reports.run(arena),
     "singles": lambda arena, _: singles.run(arena),
+    "scale": lambda arena, _: scale.run(arena),
 }
 
 
@@ -42,7 +44,8 @@ def main() -> None:
     found: list[Figure] = []
     for name in arguments.only:
         # A mesh each, so that nothing is measured on what another left behind.
-        with Arena.mesh_of_a_run() as mesh, console.status(f"{name} on {os.cpu_count()} cores"):
+        members = scale.members() if name == "scale" else MEMBERS
+        with Arena.mesh_of_a_run(members) as mesh, console.status(f"{name} on {os.cpu_count()} cores"):
             arena = Arena(mesh)
             for figure in MEASUREMENTS[name](arena, arguments.size):
                 found.append(figure)

@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 
 from bench.http_load import Load, load
 from deploy.local.demo import FIRST_NAMES, LAST_NAMES
+from deploy.local.members import MEMBERS, Kind, Member
 from deploy.local.mesh import Mesh
 from kit.identity import Identity
 from tests.shop import Oracle, Shop
@@ -35,10 +36,12 @@ class Arena:
         self.mesh, self.provider = mesh, Oracle(mesh)
 
     @staticmethod
-    def mesh_of_a_run() -> Mesh:
+    def mesh_of_a_run(members: Sequence[Member] = MEMBERS) -> Mesh:
+        no_limits = {Kind.GATEWAY: {"RATE_LIMIT_FACTOR": "1000000"}, Kind.SERVICE: NO_RATE_LIMITS}
         return Mesh.temporary(
             settings={"WELCOME_CREDITS": CREDITS},
-            overrides={"gateway": {"RATE_LIMIT_FACTOR": "1000000"}, "sender": NO_RATE_LIMITS},
+            members=members,
+            overrides={member.name: no_limits.get(member.kind, {}) for member in members},
         )
 
     def shop(self, contacts: int = 0) -> Shop:

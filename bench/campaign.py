@@ -25,7 +25,7 @@ def run(arena: Arena, largest: int) -> Iterator[Figure]:
         arena.provider.reset()
         processes.forget_peaks(arena.mesh)
         before, cpu = _counters(arena), processes.cpu_seconds(arena.mesh)
-        campaign, seconds, final_seconds = _send(shop, size)
+        campaign, seconds, final_seconds = send(shop, size)
         peaks[size] = processes.peaks_mb(arena.mesh)
         assert arena.provider.summary()["doubled"] == 0
         copied = floors.copied_rows_per_second(arena, campaign)
@@ -39,7 +39,7 @@ def run(arena: Arena, largest: int) -> Iterator[Figure]:
     yield from _memory(peaks)
 
 
-def _send(shop: Shop, size: int) -> tuple[str, float, float]:
+def send(shop: Shop, size: int) -> tuple[str, float, float]:
     """The campaign, the seconds until all were accepted, and until the report was final."""
     campaign = shop.campaign()
     began = time.perf_counter()
