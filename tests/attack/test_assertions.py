@@ -90,9 +90,9 @@ def admitted(rule: Any) -> tuple[str, str, str]:
 
 
 def own_service(method: MethodDescriptor) -> str:
-    """`operations` is answered by every service that handles messages, in the same way."""
+    """`operations` is answered by every service that it is about, in the same way."""
     package = str(method.containing_service.file.package.split(".")[1])
-    return "wallet" if package == "operations" else package
+    return "campaigns" if package == "operations" else package
 
 
 async def code(mesh: TestMesh, method: MethodDescriptor, assertion: str | None) -> grpc.StatusCode:
