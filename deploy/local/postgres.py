@@ -33,7 +33,8 @@ SETTINGS = {
     # For two cores and a few gigabytes, shared with the services.
     "shared_buffers": "256MB",
     "work_mem": "16MB",
-    "max_wal_size": "2GB",
+    # Each checkpoint makes the next change of every page log it whole: a campaign of a million writes 2 GB.
+    "max_wal_size": "8GB",
     "wal_compression": "on",
     "max_connections": "200",
     "timezone": "UTC",

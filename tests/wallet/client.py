@@ -34,6 +34,11 @@ class Client:
         consumers = Consumers(self.mesh.app("wallet").database, Welcome(credits, plan))
         await consumers.on_registered(MerchantRegistered(merchant_id=self.merchant_id), delivery())
 
+    async def open(self, credits: int) -> None:
+        """For a merchant of accounts': of its own event and ours either may be the first."""
+        await self.register()
+        await self.grant(credits)
+
     async def grant(self, amount: int, request_id: str = "", **fields: Any) -> pb.Wallet:
         """As an operator."""
         fields = {"merchant_id": self.merchant_id, "reason": "a test", "request_id": request_id or new_id()} | fields

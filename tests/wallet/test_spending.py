@@ -54,9 +54,7 @@ async def policy(mesh: Any, **fields: Any) -> AsyncIterator[pb.SpendPolicy]:
 @pytest.fixture
 async def wallet(mesh: Any) -> Client:
     client = Client(mesh, await registered(mesh, "GR"))
-    # Of accounts' own event and this one either may be the first.
-    await client.register()
-    await client.grant(1000)
+    await client.open(1000)
     return client
 
 

@@ -62,7 +62,7 @@ def this_month() -> str:
 @pytest.fixture
 async def wallet(mesh: Any) -> Client:
     client = Client(mesh, await registered(mesh, "GR"))
-    await client.register(1000)
+    await client.open(1000)
     return client
 
 
