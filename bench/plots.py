@@ -10,6 +10,7 @@ from bench.figures import Figure, processes_of
 
 STYLE = Style(background="white", plot_background="white", font_family="sans-serif", colors=("#2b6cb0", "#c05621"))
 ROW_PIXELS = 26
+LEAD_MAX = 3
 
 
 def draw(figures: Sequence[Figure], folder: Path) -> None:
@@ -24,7 +25,7 @@ def draw(figures: Sequence[Figure], folder: Path) -> None:
 def _aims(figures: Sequence[Figure]) -> pygal.HorizontalBar:
     aimed = [figure for figure in figures if figure.aim and figure.value]
     chart = pygal.HorizontalBar(
-        title="Times better than the aim (1 = the aim)",
+        title=f"Times better than the aim: 1 is the aim, {LEAD_MAX} stands for more, orange is missed",
         style=STYLE,
         show_legend=False,
         include_x_axis=True,
@@ -32,7 +33,9 @@ def _aims(figures: Sequence[Figure]) -> pygal.HorizontalBar:
         height=120 + ROW_PIXELS * len(aimed),
     )
     chart.x_labels = [figure.name for figure in reversed(aimed)]
-    chart.add("", [{"value": round(_lead(each), 2), "label": each.unit} for each in reversed(aimed)])
+    colors = {True: STYLE.colors[0], False: STYLE.colors[1]}
+    leads = [(min(LEAD_MAX, round(_lead(each), 2)), colors[each.holds]) for each in reversed(aimed)]
+    chart.add("", [{"value": lead, "color": color} for lead, color in leads])
     return chart
 
 
