@@ -148,15 +148,17 @@ class Singles:
         if not sender_name:
             raise SenderNameMissing(field="sender_name")
         kept, single = await self._keep(merchant_id, sender_name, requests)
+        if single is None:
+            return kept
         try:
-            if single is not None:
-                await self._pay_or_leave(single)
+            await self._pay_or_leave(single)
         except FailedPrecondition as refusal:
-            new = [place for place, each in enumerate(kept) if isinstance(each, Kept) and each.is_new]
-            for place in new:
-                kept[place] = refusal
-            if len(new) > 1:
-                for place in new:
+            # Those of this batch, also who asked for the same text again in this round.
+            places = [place for place, each in enumerate(kept) if _is_in(each, single)]
+            if len(places) == 1:
+                kept[places[0]] = refusal
+            else:
+                for place in places:
                     (kept[place],) = await self._send_together(merchant_id, sender_name, [requests[place]])
         return kept
 
@@ -270,6 +272,10 @@ def _check(request: SendMessageRequest) -> None:
         raise TextInvalid(field="text", characters=len(text), characters_max=TEXT_CHARACTERS_MAX)
     if request.sender_name and not SENDER_NAME.fullmatch(request.sender_name):
         raise SenderNameInvalid(field="sender_name")
+
+
+def _is_in(kept: Kept | DomainError, single: AnyRow) -> bool:
+    return isinstance(kept, Kept) and kept.message.id >> INDEX_BITS == single.batch_id
 
 
 def _queued(batch: SendBatch, request: SendMessageRequest) -> Message:
