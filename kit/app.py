@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FileDescriptor
 from prometheus_client import start_http_server
 
 from kit import log, schema, trace
-from kit.boundary import ended, forever
+from kit.boundary import GATHER_SECONDS, ended, forever
 from kit.bus import Bus, Consumer, Inbox, Relay
 from kit.channel import Peer
 from kit.config import ServiceSettings
@@ -31,12 +31,13 @@ Config = TypeVar("Config", bound=ServiceSettings)
 
 @dataclass(frozen=True)
 class Job:
-    """Background work: `step` runs for ever, at once again while it answers that it found work."""
+    """Background work: `step` runs for ever, at once again while it answers that more is waiting (`forever`)."""
 
     name: str
     step: Callable[[], Awaitable[bool]]
     idle_seconds: float = 1.0
     wake: asyncio.Event | None = None
+    gather_seconds: float = GATHER_SECONDS
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,9 @@ class Running:
         return self
 
     def _begun(self, jobs: Sequence[Job]) -> list[asyncio.Task[None]]:
-        return [
-            asyncio.create_task(forever(job.name, job.step, job.idle_seconds, self._app.leaving, job.wake))
-            for job in jobs
-        ]
+        leaving = self._app.leaving
+        works = [forever(job.name, job.step, job.idle_seconds, leaving, job.wake, job.gather_seconds) for job in jobs]
+        return [asyncio.create_task(work) for work in works]
 
     async def _drain(self) -> None:
         """Takes nothing new, and ends what is begun: what a job has claimed others would have to wait for."""

@@ -6,6 +6,7 @@ What is raised below is logged and counted here, and the work goes on.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from itertools import accumulate
 
 import structlog
 from prometheus_client import Counter
@@ -34,10 +35,11 @@ async def forever(
     idle_seconds: float,
     leaving: asyncio.Event,
     wake: asyncio.Event | None = None,
+    gather_seconds: float = GATHER_SECONDS,
 ) -> None:
     """Runs `step` until cancelled, or until `leaving` (and `wake`) are set between two steps: at once again while it
     says that more is waiting, else after `idle_seconds` or when `wake` is set, whichever comes first, but not before
-    others may have come along. After a failure it backs off, up to five seconds.
+    others may have come along, in `gather_seconds`. After a failure it backs off, up to five seconds.
     """
     backoff_seconds = 0.1
     while not leaving.is_set():
@@ -54,8 +56,13 @@ async def forever(
             continue
         backoff_seconds = 0.1
         if not found[0]:
-            await asyncio.sleep(GATHER_SECONDS)
+            await asyncio.sleep(gather_seconds)
             await _within(idle_seconds, wake or leaving)
+
+
+def fitting(sizes: Iterable[int], most: int) -> int:
+    """How many of the first have these sizes together at most; one at least, so that a round gets on."""
+    return max(1, sum(total <= most for total in accumulate(sizes)))
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 
+from kit.boundary import fitting
 from kit.store import Database
 from services.contacts.store import ContactsStore
 
@@ -25,9 +26,7 @@ class Folding:
         is_large_round = next(self._seconds) == 0
         async with ContactsStore.open_pipeline(self._database) as store:
             waiting = await store.take_activity(EVENTS_A_ROUND)
-            totals = itertools.accumulate(event.contacts for event in waiting)
-            within = sum(total <= CONTACTS_A_ROUND for total in totals)
-            taken = waiting[: max(1, within)]
+            taken = waiting[: fitting((event.contacts for event in waiting), CONTACTS_A_ROUND)]
             if is_large_round or sum(event.contacts for event in taken) < CONTACTS_AT_ONCE:
                 await store.fold_activity([event.id for event in taken])
         return False

@@ -23,7 +23,7 @@ BODIES_A_ROUND = 500
 # Some 10,000 reports. A body is at most 2 MiB.
 BYTES_A_ROUND = 1 << 20
 # A round has events for campaigns and contacts, and a campaign's tally, however few its reports.
-PAUSE_SECONDS = 0.1
+GATHER_SECONDS = 0.1
 PARKED_A_ROUND = 5000
 SETTLEMENTS_A_ROUND = 20
 TIMEOUT_SECONDS = 10
@@ -59,8 +59,6 @@ class Applier:
             reading, applied = await self.apply(store, bodies)
             crash.point("report.applied")
         count(reading, applied)
-        if not is_full:
-            await asyncio.sleep(PAUSE_SECONDS)
         return is_full
 
     async def apply(self, store: SenderStore, bodies: list[Body]) -> tuple[Reading, Applied]:

@@ -19,7 +19,7 @@ from ops.served import with_dead_letters
 from services.sender.admission import BULK, SINGLE, Admissions
 from services.sender.audit import Recount, TextRetention, WebhookRetention
 from services.sender.consumers import Consumers
-from services.sender.delivery import Applier, Expirer, Settler
+from services.sender.delivery import GATHER_SECONDS, Applier, Expirer, Settler
 from services.sender.evidence import Detective
 from services.sender.figures import INTERVAL_SECONDS, Figures
 from services.sender.help import Answers
@@ -75,7 +75,7 @@ def parts(app: App[Settings]) -> Parts:
         ],
         jobs=[
             Job("single texts", singles.step, 1.0, singles.due),
-            Job("apply reports", applier.step, 1.0, received),
+            Job("apply reports", applier.step, 1.0, received, GATHER_SECONDS),
             Job("apply parked reports", applier.parked_step, 0.3),
             Job("expire", expirer.step, min(10.0, settings.validity_seconds / 10)),
             Job("look up", Detective(database, mitto, campaigns, settings).step, 1.0),

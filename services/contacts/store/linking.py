@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import RowMapping, insert, select
 
 from astronote.contacts.v1.consents_pb2 import Consent
+from kit.boundary import fitting
 from kit.store import Store
 from services.contacts import ledger
 from services.contacts.tables import consents, unlinked_consents
@@ -83,7 +84,7 @@ class LinkingStatements(Store):
         waiting = select(*SAID, unlinked_consents.c.id).where(unlinked_consents.c.merchant_id.in_(merchant_ids))
         query = waiting.order_by(unlinked_consents.c.id).limit(STATEMENTS_A_ROUND)
         found = list((await self.connection.execute(query)).mappings())
-        taken = found[: _round(found)]
+        taken = found[: fitting((statement["people_count"] for statement in found), PEOPLE_A_ROUND)]
         if not taken:
             return False
         links = _links(taken, await self.heads(merchant_ids))
@@ -97,17 +98,6 @@ class LinkingStatements(Store):
         """Number and hash of the last link of each of the merchants that has one."""
         cursor = await self.driver.execute(HEADS, {"merchant_ids": list(merchant_ids)})
         return {merchant_id: (number, hash) for merchant_id, number, hash in await cursor.fetchall()}
-
-
-def _round(found: Sequence[RowMapping]) -> int:
-    """How many of the statements are about so many people as a round takes; one at least."""
-    count = people = 0
-    for statement in found:
-        people += statement["people_count"]
-        if count and people > PEOPLE_A_ROUND:
-            break
-        count += 1
-    return count
 
 
 def _links(statements: Iterable[RowMapping], heads: dict[str, tuple[int, bytes]]) -> list[dict[str, Any]]:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from itertools import accumulate
 
 from sqlalchemy import delete, func, insert, select, tuple_, update
 
 from astronote.sender.v1.sender_pb2 import QuarantinedReport
 from kit import rows
+from kit.boundary import fitting
 from kit.store import Store
 from services.sender.tables import quarantined_reports, webhooks
 from services.sender.webhooks import Body, Quarantined
@@ -29,8 +29,7 @@ class WebhookStatements(Store):
         )
         query = waiting.order_by(webhooks.c.id).limit(bodies_max).with_for_update(skip_locked=True)
         found = (await self.connection.execute(query)).all()
-        within = sum(total <= bytes_max for total in accumulate(length for _, length in found))
-        ids = [id for id, _ in found[: max(1, within)]]
+        ids = [id for id, _ in found[: fitting((length for _, length in found), bytes_max)]]
         taken = select(*COLUMNS).where(webhooks.c.id.in_(ids)).order_by(webhooks.c.id)
         bodies = [Body(*row) for row in await self.connection.execute(taken)] if ids else []
         return bodies, len(found) == bodies_max or len(ids) < len(found)
