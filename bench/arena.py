@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -53,16 +53,10 @@ class Arena:
 
     def bring(self, shop: Shop, contacts: int) -> float:
         """The seconds from the first byte of the file to the last row in the book."""
-        body = sheet(contacts)
+        file = sheet(contacts)
         began = time.perf_counter()
-        done = shop.call("POST", "/v1/contacts:import", content=body, headers={"content-type": "text/csv"}, timeout=300)
-        while done["state"] not in ("DONE", "FAILED"):
-            assert time.perf_counter() - began < IMPORT_SECONDS_MAX, done
-            time.sleep(0.05)
-            done = shop.call("GET", f"/v1/imports/{done['id']}")
-        seconds = time.perf_counter() - began
-        assert (done["state"], done["created"]) == ("DONE", contacts), done
-        return seconds
+        assert shop.imported(file, IMPORT_SECONDS_MAX) == contacts
+        return time.perf_counter() - began
 
     def load(self, requests: Iterator[bytes], seconds: float = LOAD_SECONDS, connections: int = CONNECTIONS) -> Load:
         """Half a second to warm up, then the load."""
@@ -96,12 +90,6 @@ class Arena:
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(coroutine)
-
-    def until(self, holds: Callable[[], bool], seconds: float) -> None:
-        deadline = time.perf_counter() + seconds
-        while not holds():
-            assert time.perf_counter() < deadline, f"not within {seconds} s"
-            time.sleep(0.05)
 
 
 def _connected(url: str) -> Connection:

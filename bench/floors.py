@@ -13,9 +13,10 @@ from bench.arena import CONNECTIONS, Arena
 from bench.http_load import load, request
 from deploy.local import ports
 from kit.channel import Metadata, Peer
+from tests.waiting import until
 
 SECONDS = 4.0
-ROWS_A_TRANSACTION = 5000
+ROWS_A_TRANSACTION, ROWS_MAX = 5000, 100_000
 HELLO = """
 import sys, uvicorn
 from starlette.applications import Starlette
@@ -33,7 +34,7 @@ def hellos_per_second(arena: Arena) -> float:
     port = ports.free()
     server = subprocess.Popen([sys.executable, "-c", HELLO, str(port)])  # noqa: S603 (our own text)
     try:
-        arena.until(partial(ports.answers, port), 30)
+        until(partial(ports.answers, port), 30)
         requests = itertools.repeat(request("GET", "/", {}))
         return arena.run(load(f"127.0.0.1:{port}", requests, CONNECTIONS, SECONDS)).per_second
     finally:
@@ -47,10 +48,10 @@ def contacts_per_second(arena: Arena, merchant_id: str, contact_id: str) -> floa
     async def measure() -> float:
         peer = Peer(contacts_pb2.DESCRIPTOR, arena.mesh.wiring.address("contacts"), arena.identity("gateway"))
         stub, counted = ContactsServiceStub(peer.channel), itertools.count()
-        until = time.perf_counter() + SECONDS
+        end = time.perf_counter() + SECONDS
 
         async def ask(metadata: Metadata) -> None:
-            while time.perf_counter() < until:
+            while time.perf_counter() < end:
                 await stub.GetContact(contacts_pb2.GetContactRequest(id=contact_id), metadata=metadata, timeout=5)
                 next(counted)
 
@@ -61,9 +62,9 @@ def contacts_per_second(arena: Arena, merchant_id: str, contact_id: str) -> floa
     return arena.run(measure())
 
 
-def copied_rows_per_second(arena: Arena, campaign_id: str, rows_max: int = 100_000) -> float:
+def copied_rows_per_second(arena: Arena, campaign_id: str) -> float:
     """COPY of this campaign's very rows, as many a transaction as a batch has, into an empty copy of their table."""
-    query = f"SELECT * FROM messages WHERE campaign_id = '{campaign_id}' ORDER BY id LIMIT {rows_max}"
+    query = f"SELECT * FROM messages WHERE campaign_id = '{campaign_id}' ORDER BY id LIMIT {ROWS_MAX}"
     with (
         arena.connection("sender") as connection,
         connection.cursor().copy(f"COPY ({query}) TO STDOUT".encode()) as out,

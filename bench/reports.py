@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bench.arena import Arena
 from bench.figures import Figure
 from bench.http_load import Load, request
+from tests.waiting import until
 
 MESSAGES = 100_000
 ARRAY = 100
@@ -16,10 +17,7 @@ APPLIED_SECONDS = 2.0
 
 def run(arena: Arena) -> Iterator[Figure]:
     arena.provider.behave(reports={"silent": 1, "delivered": 0, "failed": 0})
-    try:
-        ids = _accepted(arena)
-    finally:
-        arena.provider.behave(reports={})
+    ids = _accepted(arena)
     alone = int(len(ids) * SHARE_ALONE)
     single = _post(arena, [[id] for id in ids[:alone]])
     yield Figure("delivery reports, one a request", single.per_second, "/s", 1500)
@@ -35,7 +33,7 @@ def _accepted(arena: Arena) -> list[str]:
     shop = arena.shop(MESSAGES)
     campaign = shop.campaign()
     shop.verb(campaign, "send")
-    arena.until(lambda: shop.report(campaign)["counts"]["accepted"] == MESSAGES, 120)
+    until(lambda: shop.report(campaign)["counts"]["accepted"] == MESSAGES, 120)
     with arena.connection("sender") as connection:
         query = "SELECT provider_message_id FROM messages WHERE campaign_id = %s ORDER BY md5(provider_message_id)"
         return [row[0] for row in connection.execute(query, [campaign])]
@@ -55,7 +53,7 @@ def _post(arena: Arena, pages: list[list[str]]) -> Load:
 def _applied_seconds(arena: Arena) -> float:
     began = time.perf_counter()
     with arena.connection("sender") as connection:
-        arena.until(lambda: connection.execute(WAITING).fetchone() == (0,), 60)
+        until(lambda: connection.execute(WAITING).fetchone() == (0,), 60)
     return time.perf_counter() - began
 
 

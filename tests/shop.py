@@ -15,11 +15,11 @@ END_SECONDS = 90.0
 class Shop:
     """A fresh merchant of a running mesh."""
 
-    def __init__(self, mesh: Mesh, sender_name: str = "") -> None:
+    def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self.phones: list[str] = []
         # A stem of its own: the stand-in counts doubles by sender and text.
-        self.sender_name = sender_name or f"S{secrets.token_hex(4)}"
+        self.sender_name = f"S{secrets.token_hex(4)}"
         self.http = httpx.Client(base_url=mesh.url, timeout=60)
         body = {"email": f"{self.sender_name}@example.com", "password": "correct horse", "company": "Καφέ"}
         self.session = self.call("POST", "/v1/auth:register", json=body | {"senderName": self.sender_name})
@@ -34,11 +34,18 @@ class Shop:
     def bring(self, count: int, first: int = 10_000_000) -> None:
         self.phones += [f"+3069{first + number:08d}" for number in range(count)]
         rows = "".join(f"69{first + number:08d},Μαρία\n" for number in range(count))
-        done = self.call("POST", "/v1/contacts:import", content=f"phone,first_name\n{rows}".encode())
+        assert self.imported(f"phone,first_name\n{rows}".encode()) == count
+
+    def imported(self, file: bytes, seconds: float = END_SECONDS) -> int:
+        """Waits until all of a CSV is in the book; how many contacts it brought."""
+        done = self.call("POST", "/v1/contacts:import", content=file, timeout=seconds)
+        deadline = time.monotonic() + seconds
         while done["state"] not in ("DONE", "FAILED"):
-            time.sleep(0.1)
+            assert time.monotonic() < deadline, done
+            time.sleep(0.05)
             done = self.call("GET", f"/v1/imports/{done['id']}")
-        assert (done["state"], done["created"]) == ("DONE", count)
+        assert done["state"] == "DONE", done
+        return int(done["created"])
 
     def campaign(self, text: str = "Γεια σου {{first_name|φίλε}}!") -> str:
         draft = {"name": "Offer", "text": text, "audience": {"all": True}}

@@ -5,8 +5,7 @@ broker's files, in the logs of every process. docs/privacy.md lists what stays.
 import io
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from astronote.sender.v1.batches_pb2 import SendBatch
 from deploy.local.mesh import Mesh
 from tests.shop import Shop
+from tests.waiting import until
 
 PHONE = "+306978412593"
 # No two of these stand in each other; none stands anywhere by chance.
@@ -69,14 +69,6 @@ def found(places: Iterator[tuple[str, bytes]]) -> dict[str, set[str]]:
     return where
 
 
-def until(seconds: float, is_so: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (answer := is_so()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return answer
-
-
 def buried(mesh: Mesh, batch: SendBatch) -> None:
     """A batch that nobody could handle, as kit leaves it behind."""
     with psycopg.connect(mesh.databases["sender"].pipeline_url.replace("+psycopg", "")) as connection:
@@ -107,7 +99,7 @@ def person(shop: Shop, running_mesh: Mesh) -> dict[str, Any]:
     assert shop.closed(campaign)["final"]
     shop.call("POST", "/v1/messages", json={"to": PHONE, "text": CANARIES["text"]}, headers={"Idempotency-Key": "k"})
     sent = f"/v1/messages?to={PHONE.replace('+', '%2B')}&state=DELIVERED"
-    until(30, lambda: len(shop.call("GET", sent).get("messages", ())) == 2)
+    until(lambda: len(shop.call("GET", sent).get("messages", ())) == 2, 30)
     mitto = f"http://{running_mesh.wiring.address('mitto')}/_stand-in/accepted"
     accepted = httpx.get(mitto, params={"destination": PHONE}).text
     code = re.search(r"/u/([0-9A-Za-z]{11})", accepted)
@@ -116,7 +108,7 @@ def person(shop: Shop, running_mesh: Mesh) -> dict[str, Any]:
         assert shop.http.request(method, f"/u/{code[1]}", content=b"").is_success
     answer = {"from": PHONE, "to": "+306900000000", "text": CANARIES["answer"]}
     assert httpx.post(mitto.replace("accepted", "inbound"), json=answer).is_success
-    until(30, lambda: shop.call("GET", "/v1/inbound").get("inbound"))
+    until(lambda: shop.call("GET", "/v1/inbound").get("inbound"), 30)
     buried(running_mesh, SendBatch(merchant_id=shop.session["merchant"]["id"], recipients=[{"phone": PHONE}]))
     form = shop.call("POST", "/v1/forms", json={"title": "Καφέ", "wording": "Θέλω προσφορές"})
     given = {"phone": PHONE, "agreed": "yes", "first_name": CANARIES["first_name"]}
@@ -142,14 +134,14 @@ def test_nothing_of_an_erased_person_is_found(shop: Shop, running_mesh: Mesh, pe
 
     shop.call("POST", f"/v1/contacts/{person['id']}:erase", json={})
     again = f"/v1/contacts/{person['id']}:erase"
-    until(60, lambda: shop.call("POST", again, json={})["state"] == "DONE")
+    until(lambda: shop.call("POST", again, json={})["state"] == "DONE", 60)
 
     # The merchant's own words are not the person's: the template of the campaign keeps its text.
     left = {place: names - {"text"} for place, names in found(dumped(running_mesh)).items()}
     assert {place: names for place, names in left.items() if names} == {}
     # The broker drops a block of its file once everything in it is acked. Controls: these are the files that it and the
     # processes write.
-    until(30, lambda: not found(files(running_mesh.data / "nats")))
+    until(lambda: not found(files(running_mesh.data / "nats")), 30)
     merchant_id = shop.session["merchant"]["id"].encode()
     assert any(merchant_id in content for _, content in files(running_mesh.data / "nats"))
     assert found(files(running_mesh.run_folder)) == {}

@@ -5,6 +5,7 @@ lost. All databases go back to the instant, and the provider's own record judges
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,7 @@ class Rehearsal:
 
     def restore(self) -> None:
         self.cluster.lose()
-        _remove(self.data / "nats" / "jetstream")
+        shutil.rmtree(self.data / "nats" / "jetstream")
         self.step("PostgreSQL: the copy, and the log up to the instant", lambda: self.cluster.restore(self.instant))
 
     def stop_all(self) -> None:
@@ -156,10 +157,6 @@ def _shown(came: Any) -> str:
     if isinstance(came, dict):
         return ", ".join(f"{name} {value}" for name, value in came.items() if value not in ("", {}))
     return "" if came is None else str(came)
-
-
-def _remove(folder: Path) -> None:
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
 def main() -> int:

@@ -4,7 +4,6 @@ in production, by PostgreSQL's own means.
 
 import contextlib
 import shutil
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import psycopg
 
 from deploy.local import ports, postgres_runtime
 from deploy.local.postgres import SUPERUSER, Postgres
+from tests.waiting import until
 
 WAIT_SECONDS = 60.0
 
@@ -50,10 +50,8 @@ class Cluster:
     def archive_all(self) -> None:
         """Waits until all that was committed is in the archive; in production nobody waits, and a minute is lost."""
         segment = self.ask("SELECT pg_walfile_name(pg_switch_wal())")
-        deadline = time.monotonic() + WAIT_SECONDS
-        while self.ask("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver") < segment:
-            assert time.monotonic() < deadline, "the log is not archived"
-            time.sleep(0.1)
+        archived = "SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver"
+        until(lambda: self.ask(archived) >= segment, WAIT_SECONDS, "the log is not archived")
 
     def lose(self) -> None:
         shutil.rmtree(self._place / "cluster")
@@ -68,18 +66,15 @@ class Cluster:
         (cluster / "recovery.signal").touch()
         self._own(cluster / "recovery.signal")
         with self._alone():
-            deadline = time.monotonic() + WAIT_SECONDS
-            while self.ask("SELECT pg_is_in_recovery()"):
-                assert time.monotonic() < deadline, "the recovery does not end"
-                time.sleep(0.1)
+            until(lambda: not self.ask("SELECT pg_is_in_recovery()"), WAIT_SECONDS, "the recovery does not end")
 
     def erase(self) -> None:
         shutil.rmtree(self._place, ignore_errors=True)
         shutil.rmtree(self._data, ignore_errors=True)
 
-    def ask(self, query: str, database: str = "postgres") -> Any:
+    def ask(self, query: str) -> Any:
         """The first value of the first row; nothing where there is none."""
-        url = f"postgresql://{SUPERUSER}:{self._password}@{ports.HOST}:{self.port}/{database}"
+        url = f"postgresql://{SUPERUSER}:{self._password}@{ports.HOST}:{self.port}/postgres"
         with psycopg.connect(url, autocommit=True) as connection:
             found = connection.execute(query.encode())
             row = found.fetchone() if found.description else None

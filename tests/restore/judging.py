@@ -1,11 +1,11 @@
 """What has to hold after a restore, judged by the provider's and Stripe's own records."""
 
-import time
 from typing import Any
 
 import httpx
 
 from tests.restore.world import BOUGHT, STRANGER, World
+from tests.waiting import until
 
 ENDED_SECONDS = 90.0
 FRESH_TEXT = "Καλώς ήρθατε πάλι!"
@@ -14,10 +14,8 @@ FRESH_TEXT = "Καλώς ήρθατε πάλι!"
 def settled(world: World) -> dict[str, Any]:
     """What the cancelled campaign has cost, once its books are closed and nothing is held."""
     report = world.large.closed(world.campaign, ENDED_SECONDS)
-    deadline = time.monotonic() + ENDED_SECONDS
-    while world.wallet()["held"] or world.small.call("GET", "/v1/wallet")["held"]:
-        assert time.monotonic() < deadline, "credits are still held"
-        time.sleep(0.2)
+    wallets = (world.wallet, lambda: world.small.call("GET", "/v1/wallet"))
+    until(lambda: not any(wallet()["held"] for wallet in wallets), ENDED_SECONDS, "credits are still held")
     return dict(report["credits"])
 
 

@@ -9,6 +9,7 @@ import httpx
 
 from deploy.local.mesh import Mesh
 from tests.shop import Oracle, Shop
+from tests.waiting import until
 
 PEOPLE, SCHEDULED_PEOPLE, FIRST_SCHEDULED = 200, 10, 20_000_000
 BEGUN, GONE_ON = 60, 60
@@ -70,8 +71,9 @@ class World:
         """What the databases will forget."""
         self.mesh.kill("contacts", signal.SIGCONT)
         self.large.submitted(self.campaign, BEGUN + GONE_ON)
-        _until(lambda: all(self.texts(phone) for phone in self.small.phones), "the scheduled campaign was not sent")
-        _until(lambda: bool(self.texts(STRANGER)), "the single text was not sent")
+        sent = "the scheduled campaign was not sent"
+        until(lambda: all(self.texts(phone) for phone in self.small.phones), WAIT_SECONDS, sent)
+        until(lambda: bool(self.texts(STRANGER)), WAIT_SECONDS, "the single text was not sent")
         self.forgotten_code = self._code(self.small.phones[0])
         reached = [phone for phone in self.large.phones if self.texts(phone)]
         # One was texted before the instant and one after it; one uses the link and the other answers.
@@ -83,8 +85,8 @@ class World:
         self.pages.append(self._checkout(BOUGHT[1]))
         for page in self.pages:
             assert httpx.post(page["url"], data={"action": "pay"}, timeout=10).is_redirect
-        _until(lambda: self.wallet()["purchased"] == sum(BOUGHT), "what was bought is not credited")
-        _until(lambda: not any(map(self.is_textable, self.opted_out)), "somebody who opted out is not")
+        until(lambda: self.wallet()["purchased"] == sum(BOUGHT), WAIT_SECONDS, "what was bought is not credited")
+        until(lambda: not any(map(self.is_textable, self.opted_out)), WAIT_SECONDS, "somebody who opted out is not")
         self.reported = self.large.report(self.campaign)["counts"]
 
     # What is seen
@@ -122,10 +124,3 @@ class World:
     def _answer(self, phone: str) -> None:
         said = {"from": phone, "to": self.large.sender_name, "text": "STOP"}
         assert self._record.post("/inbound", json=said).is_success
-
-
-def _until(holds: Any, otherwise: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.1)
