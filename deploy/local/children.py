@@ -121,10 +121,10 @@ class Child:
         if self.exits - exits >= EXITS_MAX:
             raise ChildFailedError(f"{self.name} ends each time it is started\n{self.tail()}")
 
-    def tail(self, lines: int = 15) -> str:
+    def tail(self) -> str:
         """The end of the log, under its name."""
         with contextlib.suppress(FileNotFoundError):
-            last = self.log_file.read_text(errors="replace")[-16_384:].splitlines()[-lines:]
+            last = self.log_file.read_text(errors="replace")[-16_384:].splitlines()[-15:]
             return "\n".join([f"{self.log_file}:", *(f"    {line}" for line in last)])
         return f"{self.log_file} is not there"
 

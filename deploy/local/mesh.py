@@ -53,7 +53,6 @@ class Mesh:
         members: Sequence[Member] = MEMBERS,
         overrides: Mapping[str, Mapping[str, str]] | None = None,
         report: Report = lambda *_: None,
-        ini: Path = ROOT / "alembic.ini",
         erase: bool = False,
     ):
         self.data = data.absolute()
@@ -64,7 +63,6 @@ class Mesh:
         self.wiring: Wiring
         self._overrides = overrides or {}
         self._report = report
-        self._ini = ini
         self._erase = erase
         self._preferred = iter(range(0))
         self._undo = ExitStack()
@@ -76,14 +74,13 @@ class Mesh:
         settings: Mapping[str, str] | None = None,
         members: Sequence[Member] = MEMBERS,
         overrides: Mapping[str, Mapping[str, str]] | None = None,
-        ini: Path = ROOT / "alembic.ini",
     ) -> Self:
         """For tests: free ports and a folder that is deleted at the end; `settings` are added to our environment."""
         data = Path(tempfile.mkdtemp(prefix="astronote-"))
         data.chmod(0o755)  # root's Postgres runs as another user
         fixed = {member.port[0]: "0" for member in members if member.port}
         chosen = {**os.environ, **fixed, **(settings or {})}
-        return cls(data, environment=chosen, members=members, overrides=overrides, ini=ini, erase=True)
+        return cls(data, environment=chosen, members=members, overrides=overrides, erase=True)
 
     @property
     def url(self) -> str:
@@ -153,7 +150,7 @@ class Mesh:
         self._start_members(Kind.STAND_IN, undo)
         with self._stage("databases", ", ".join(owners)):
             databases = provision.provision(admin_url, owners, credentials.databases)
-            provision.migrate(databases, self._ini)
+            provision.migrate(databases)
         self.wiring = replace(self.wiring, databases=databases)
         self._start_members(Kind.SERVICE, undo)
         self._start_members(Kind.GATEWAY, undo)

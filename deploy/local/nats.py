@@ -33,7 +33,7 @@ authorization {{ token: {token} }}
 jetstream {{
   store_dir: {store}
   sync_interval: always
-  max_file_store: {store_bytes_max}
+  max_file_store: 10GB
   max_memory_store: 64MB
 }}
 """
@@ -42,20 +42,10 @@ jetstream {{
 class Nats(Server):
     """One server, its store in `<folder>/jetstream`, its log in the run folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        port: int = 0,
-        *,
-        token: str,
-        run_folder: Path | None = None,
-        store_bytes_max: int = 10 * 1024**3,
-        erase: bool = False,
-    ):
+    def __init__(self, folder: Path, port: int = 0, *, token: str, run_folder: Path | None = None, erase: bool = False):
         super().__init__(folder, port, run_folder, erase=erase)
         self.store = self.folder / "jetstream"
         self._token = token
-        self._store_bytes_max = store_bytes_max
 
     @property
     def url(self) -> str:
@@ -82,11 +72,7 @@ class Nats(Server):
         file.touch(mode=0o600)
         file.write_text(
             CONFIGURATION.format(
-                host=ports.HOST,
-                port=self.port,
-                token=json.dumps(self._token),
-                store=json.dumps(str(self.store)),
-                store_bytes_max=self._store_bytes_max,
+                host=ports.HOST, port=self.port, token=json.dumps(self._token), store=json.dumps(str(self.store))
             )
         )
         return file
@@ -97,7 +83,7 @@ def binary() -> Path:
     try:
         files = metadata.distribution(DISTRIBUTION).files or []
     except metadata.PackageNotFoundError as error:
-        raise NatsError(f"{DISTRIBUTION} is not installed: run `make setup`") from error
+        raise NatsError(f"{DISTRIBUTION} is not installed: `make clean run` sets up all again") from error
     for file in files:
         if file.stem == "nats-server":
             return Path(str(file.locate())).resolve()

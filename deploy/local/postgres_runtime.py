@@ -34,9 +34,9 @@ class Runtime:
     user: str
     place: Path
 
-    def run(self, program: str, *arguments: str, timeout_seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs one of the binaries to its end, as the user."""
-        return _run((str(self.binaries / program), *arguments), self.user, timeout_seconds)
+        return _run((str(self.binaries / program), *arguments), self.user, timeout_seconds=120)
 
 
 def prepare(folder: Path) -> Runtime:
@@ -93,7 +93,7 @@ def _binaries(user: str) -> Path:
     widens the permissions of parent folders."""
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise PostgresMissingError(f"{DISTRIBUTION} is not installed: run `make setup`")
+        raise PostgresMissingError(f"{DISTRIBUTION} is not installed: `make clean run` sets up all again")
     package = Path(spec.submodule_search_locations[0])
     for candidate in (package, SHARED / f"runtime-{metadata.version(DISTRIBUTION)}" / PACKAGE):
         binaries = candidate / "pginstall" / "bin"

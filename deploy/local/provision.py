@@ -34,34 +34,16 @@ class Database:
     pipeline_url: str
 
 
-@dataclass(frozen=True)
-class Naming:
-    """Tests that share a cluster choose prefixes of their own; migrations may name roles, so only if they must."""
-
-    database_prefix: str = "astronote_"
-    role_prefix: str = ""
-
-    def database(self, service: str) -> str:
-        return self.database_prefix + service
-
-    def roles(self, service: str) -> tuple[str, str, str]:
-        """Owner, service, pipeline."""
-        owner, role, pipeline = (f"{self.role_prefix}{service}{suffix}" for suffix in SUFFIXES)
-        return owner, role, pipeline
-
-
-STANDARD = Naming()
-
-
-def role_names(services: Iterable[str], naming: Naming = STANDARD) -> list[str]:
-    """Every role that needs a password."""
-    return [role for service in services for role in naming.roles(service)]
+def role_names(services: Iterable[str]) -> list[str]:
+    """Every role that needs a password: of each service its owner's, its own, its pipeline's."""
+    return [f"{service}{suffix}" for service in services for suffix in SUFFIXES]
 
 
 def provision(
-    admin_url: str, services: Iterable[str], passwords: Mapping[str, str], naming: Naming = STANDARD
+    admin_url: str, services: Iterable[str], passwords: Mapping[str, str], prefix: str = "astronote_"
 ) -> dict[str, Database]:
-    """Makes roles and databases, by service. `passwords` is by role; they are set anew each time.
+    """Makes roles and databases, by service. `passwords` is by role; they are set anew each time. Tests that share a
+    cluster choose prefixes of their own for the databases; migrations name roles.
 
     The administrator may create roles that bypass row-level security: a superuser, or CREATEDB, CREATEROLE and
     BYPASSRLS together. Raises psycopg.Error.
@@ -71,11 +53,11 @@ def provision(
     with _connect(admin) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         with connection.transaction():
-            _roles(connection, role_names(services, naming), passwords)
-        _databases(connection, services, naming)
+            _roles(connection, role_names(services), passwords)
+        _databases(connection, services, prefix)
     databases = {}
     for service in services:
-        name, roles = naming.database(service), naming.roles(service)
+        name, roles = f"{prefix}{service}", role_names([service])
         owner, url, pipeline = (_url(admin, name, role, passwords[role]) for role in roles)
         with _connect(make_url(owner)) as connection, connection.transaction():
             rights.give(connection, name, *roles)
@@ -89,14 +71,6 @@ def migrate(services: Mapping[str, Database], ini: Path = ROOT / "alembic.ini") 
         config = Config(str(ini), ini_section=service)
         config.attributes["url"] = database.owner_url
         command.upgrade(config, "head")
-
-
-def drop(admin_url: str, services: Iterable[str], naming: Naming) -> None:
-    """Drops the databases, whoever is connected, and leaves the roles: other prefixes may share them."""
-    with _connect(make_url(admin_url)) as connection:
-        for service in services:
-            name = sql.Identifier(naming.database(service))
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
 
 def _connect(url: URL) -> Connection:
@@ -128,14 +102,14 @@ def _roles(connection: Connection, roles: Iterable[str], passwords: Mapping[str,
         connection.execute(statement)
 
 
-def _databases(connection: Connection, services: Iterable[str], naming: Naming) -> None:
+def _databases(connection: Connection, services: Iterable[str], prefix: str) -> None:
     """No transaction: CREATE DATABASE refuses one."""
     existing = _names(connection, "SELECT datname FROM pg_database")
     superuser = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,)
     for service in services:
-        if naming.database(service) in existing:
+        if f"{prefix}{service}" in existing:
             continue
-        name, owner = sql.Identifier(naming.database(service)), sql.Identifier(naming.roles(service)[0])
+        name, owner = sql.Identifier(f"{prefix}{service}"), sql.Identifier(role_names([service])[0])
         if not superuser:  # a managed database's administrator must be a member of the owner to give it away
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
         # Copying files is six times as fast as logging pages (0.04 s each, fsync on), in a cluster that is idle.

@@ -11,8 +11,7 @@ from deploy.local.provision import ROOT
 def test_the_newest_key_goes_on_signing(postgres):
     passwords = dict.fromkeys(provision.role_names(("accounts",)), "test")
     # A database of its own: the other tests' one is at the newest version already.
-    naming = provision.Naming(database_prefix="migration_")
-    made = provision.provision(postgres.url(), ["accounts"], passwords, naming)["accounts"]
+    made = provision.provision(postgres.url(), ["accounts"], passwords, "migration_")["accounts"]
     config = Config(str(ROOT / "alembic.ini"), ini_section="accounts")
     config.attributes["url"] = made.owner_url
     command.upgrade(config, "0001")

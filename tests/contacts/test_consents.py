@@ -151,8 +151,7 @@ async def test_nobody_changes_the_ledger_not_even_its_owner(table: str, book: Cl
 
 async def test_consents_from_before_the_chain_are_carried_into_it(postgres, merchant_id: str):
     passwords = dict.fromkeys(provision.role_names(("contacts",)), "test")
-    naming = provision.Naming(database_prefix="ledger_")
-    made = provision.provision(postgres.url(), ["contacts"], passwords, naming)["contacts"]
+    made = provision.provision(postgres.url(), ["contacts"], passwords, "ledger_")["contacts"]
     config = Config(str(ROOT / "alembic.ini"), ini_section="contacts")
     config.attributes["url"] = made.owner_url
     command.upgrade(config, "0001")

@@ -70,7 +70,7 @@ async def test_the_configuration_is_what_we_rely_on(server: Nats) -> None:
         assert account.limits.max_storage == -1  # the server's own limit stands in its file
     configuration = (server.folder / "nats.conf").read_text()
     assert "sync_interval: always" in configuration
-    assert "max_file_store: 10737418240" in configuration
+    assert "max_file_store: 10GB" in configuration
     assert (server.folder / "nats.conf").stat().st_mode & 0o777 == 0o600
     assert server.port < 32768
 

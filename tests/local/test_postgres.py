@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from deploy.local import ports, postgres_runtime, provision
 from deploy.local.errors import ChildFailedError
 from deploy.local.mesh import Mesh
 from deploy.local.postgres import Postgres
+from tests.waiting import until
 
 SERVICES = ("contacts", "wallet")
 PASSWORDS = {role: f"{role} p@ss/word" for role in provision.role_names(SERVICES)}
@@ -52,13 +52,6 @@ def execute(url: str, statement: str) -> list[tuple[object, ...]]:
     with connect(url) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
-
-
-def wait_until(condition, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -159,7 +152,7 @@ def test_killed_in_a_long_query_it_comes_back_on_its_port(folder: Path) -> None:
         # Busy, it does not notice that its postmaster died, and holds the shared memory.
         connection.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 100000000000)")
         killed = postgres.child.kill(signal.SIGKILL)
-        wait_until(lambda: postgres.child.pid != killed and postgres.answers())
+        until(lambda: postgres.child.pid != killed and postgres.answers())
         assert execute(postgres.url(), "SELECT n FROM kept") == [(7,)]
         with pytest.raises(FileNotFoundError):
             Path(f"/proc/{backend}/exe").readlink()
@@ -225,19 +218,16 @@ def test_as_root_unreachable_binaries_are_copied(monkeypatch: pytest.MonkeyPatch
 
 
 def test_provisioning_twice_keeps_data_and_sets_passwords(postgres: Postgres, ini: Path) -> None:
-    naming = provision.Naming("twice_")
-    provision.migrate(provision.provision(postgres.url(), SERVICES, PASSWORDS, naming), ini)
+    provision.migrate(provision.provision(postgres.url(), SERVICES, PASSWORDS, "twice_"), ini)
     other = dict.fromkeys(PASSWORDS, "another")
-    databases = provision.provision(postgres.url(), SERVICES, other, naming)
+    databases = provision.provision(postgres.url(), SERVICES, other, "twice_")
     provision.migrate(databases, ini)
     assert execute(databases["wallet"].url, "SELECT count(*) FROM things") == [(0,)]
     assert make_url(databases["wallet"].url).password == "another"
-    provision.drop(postgres.url(), SERVICES, naming)
-    assert execute(postgres.url(), "SELECT datname FROM pg_database WHERE datname LIKE 'twice%'") == []
 
 
 def test_each_role_may_do_its_own_and_no_more(postgres: Postgres, ini: Path) -> None:
-    databases = provision.provision(postgres.url(), SERVICES, PASSWORDS, provision.Naming("rights_"))
+    databases = provision.provision(postgres.url(), SERVICES, PASSWORDS, "rights_")
     provision.migrate(databases, ini)
     contacts, wallet = databases["contacts"], databases["wallet"]
 
