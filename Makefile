@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := .:gen
 
-.PHONY: run test dashboards pictures settings crash rolling rehearse-restore mutants bench bench-compare bench-publish check lint types protos protos-check release-contract format lock clean
+.PHONY: run test dashboards pictures settings crash rolling rehearse-restore mutants bench bench-compare bench-publish check lint types protos release-contract format lock clean
 
 run: $(VENV)/ready ## the whole mesh on this machine, and the demo
 	@exec $(BIN)/python -m deploy.local

@@ -5,6 +5,7 @@ import random
 import time
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 
@@ -15,7 +16,7 @@ CONTACTS = 4000
 CAMPAIGN_SECONDS = 20.0
 TEXT = {"text": "Γεια σου {{first_name|φίλε}}! {{offer_link}}", "offerLink": True, "offer": {"title": "-20%"}}
 # By the share of the run from which it holds.
-PROVIDER = {
+PROVIDER: dict[float, dict[str, Any]] = {
     0.0: {"outcomes": {"ok": 1}, "latencyMs": 60, "reports": {"delayMs": 400, "doubled": 0.05, "shuffled": 0.1}},
     0.45: {"outcomes": {"ok": 3, "tooMany": 2, "unavailable": 2, "acceptAndDrop": 0.3}},
     0.6: {"outcomes": {"ok": 1, "tooMany": 0, "unavailable": 0, "acceptAndDrop": 0}},
@@ -94,8 +95,8 @@ class Bustle:
             text = self._ask("GET", f"/v1/messages/{message['id']}").get("text", "")
             yield from (word for word in text.split() if "/o/" in word)
 
-    def _ask(self, method: str, path: str, **options: object) -> dict[str, str]:
-        answer = self._shop.http.request(method, path, **options)  # type: ignore[arg-type]
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        answer = self._shop.http.request(method, path, **options)
         return answer.json() if answer.is_success else {}
 
     def _phone(self) -> str:

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping
 
-import psycopg
-
 from bench import floors, processes
 from bench.arena import Arena
 from bench.figures import Figure
@@ -62,7 +60,7 @@ def send(shop: Shop, size: int) -> tuple[str, float, float]:
 
 def _counters(arena: Arena) -> dict[str, int]:
     """Of the whole cluster: transactions that committed, and bytes of WAL; and what the broker wrote."""
-    with psycopg.connect(arena.mesh.databases["sender"].owner_url.replace("+psycopg", "")) as connection:
+    with arena.owner("sender") as connection:
         wal = "pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
         found = connection.execute(f"SELECT sum(xact_commit)::bigint, {wal} FROM pg_stat_database".encode()).fetchone()
     assert found

@@ -53,7 +53,7 @@ def default(info: FieldInfo) -> str:
     if info.is_required():
         return "**secret**, required" if info.annotation is SecretStr else "required"
     value: Any = info.default if info.default is not PydanticUndefined else info.get_default(call_default_factory=True)
-    if isinstance(value, bool | int | float) and not isinstance(value, bool) and float(value).is_integer():
+    if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer():
         return f"`{int(value)}`"
     return f"`{value}`" if value not in ("", ()) else "empty"
 

@@ -9,7 +9,6 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,8 +126,6 @@ class TestMesh:
         return self._databases[name]
 
     async def close(self) -> None:
-        for peer in self._peers.values():
-            await peer.channel.close()
         for name in list(self._running):
             await self.stop(name)
 
@@ -158,13 +155,13 @@ class TestMesh:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres(_folder(tmp_path_factory, "postgres"), erase=True) as server:
+    with Postgres(tmp_path_factory.mktemp("postgres"), erase=True) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
-    with Nats(_folder(tmp_path_factory, "nats"), token="test", erase=True) as server:
+    with Nats(tmp_path_factory.mktemp("nats"), token="test", erase=True) as server:
         yield server
 
 
@@ -178,7 +175,3 @@ async def mesh(postgres: Postgres, nats_server: Nats) -> AsyncIterator[TestMesh]
 @pytest.fixture
 def merchant_id() -> str:
     return str(uuid.uuid4())
-
-
-def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
-    return factory.mktemp(name)

@@ -10,6 +10,7 @@ import os
 import random
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,6 +76,7 @@ def bring_contacts(api: Api, size: int) -> None:
     body = sample_contacts(size, random.Random(7))  # noqa: S311 (names of nobody)
     done = api.call("POST", "/v1/contacts:import", content=body, headers={"Content-Type": "text/csv"})
     while done["state"] not in ("DONE", "FAILED"):
+        time.sleep(0.2)
         done = api.call("GET", f"/v1/imports/{done['id']}")
     counts = ", ".join(f"{done[name]:,} {name}" for name in ("created", "skipped", "rejected"))
     console.print(f"[bold]2[/] {done['received']:,} rows of contacts came in: {counts}")

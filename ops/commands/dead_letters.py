@@ -94,7 +94,7 @@ def _each(ops: Session, service: str, ids: list[int], method: str, request: type
             try:
                 ops.mesh.call(DeadLettersServiceStub, method, request(id=id), service=service)
             except grpc.RpcError as error:
-                failed[id] = words(error)
-    ops.answer({"done": len(ids) - len(failed), "failed": {str(id): words for id, words in failed.items()}})
+                failed[str(id)] = words(error)
+    ops.answer({"done": len(ids) - len(failed), "failed": failed})
     if failed:
         raise typer.Exit(1)

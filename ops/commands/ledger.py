@@ -6,7 +6,7 @@ from astronote.wallet.v1.operations_pb2 import AuditLedgerRequest
 from astronote.wallet.v1.operations_pb2_grpc import LedgerOperationsServiceStub
 from ops.session import session
 
-ledger = typer.Typer(help="The merchants' money.")
+ledger = typer.Typer()
 AUDIT_SECONDS = 120.0
 
 

@@ -130,13 +130,12 @@ class Reporter:
         terms, first = submission.terms, submission.first
         known, dice = fates(submission)
         reports = [(first, report) for report in self._reports(submission, known)]
-        silent = submission.count - len(reports)
         if terms.doubled:
             reports += [report for report in reports if dice.random() < terms.doubled]
         self.pending += len(reports) - submission.count
         if reports:
             self._outstanding[first] = len(reports)
-        elif silent:
+        else:
             self._record.mark_reported(first)
         return self._hold(reports, terms, dice) if terms.shuffled else reports
 
