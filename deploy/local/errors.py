@@ -18,7 +18,7 @@ class NatsError(LocalMeshError):
 
 
 class PortTakenError(LocalMeshError):
-    """A port that was asked for by number is in use, or none is free."""
+    """A port that was asked for is in use or no port at all, or none is free."""
 
 
 class PostgresFailedError(LocalMeshError):

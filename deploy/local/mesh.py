@@ -229,8 +229,8 @@ class Mesh:
         for member in self.members:
             if member.port:
                 setting, default = member.port
-                wished = int(self.environment.get(setting, default))
-                chosen[member.name] = _wait_free(setting, wished) if wished else ports.free()
+                wished = self.environment.get(setting, str(default))
+                chosen[member.name] = ports.free() if wished == "0" else _wait_free(setting, wished)
         if self.environment.get("PORT", "") != "0" and "gateway" in chosen:
             # Two meshes' blocks are apart unless their PORTs are equal modulo 500; then free ones are found.
             block = 10_000 + chosen["gateway"] % 500 * PORTS_A_MESH
@@ -271,8 +271,10 @@ def _locked(run_folder: Path, data: Path) -> Iterator[None]:
         yield
 
 
-def _wait_free(setting: str, port: int) -> int:
-    deadline = time.monotonic() + TAKEN_SECONDS
+def _wait_free(setting: str, wished: str) -> int:
+    if not wished.isdecimal() or int(wished) > ports.POSSIBLE_MAX:
+        raise PortTakenError(f"{setting} is {wished}, and has to be a number up to {ports.POSSIBLE_MAX}")
+    port, deadline = int(wished), time.monotonic() + TAKEN_SECONDS
     while not ports.is_free(port):
         if time.monotonic() > deadline:
             raise PortTakenError(f"port {port} is in use: stop what listens there, or set {setting} to another one")

@@ -7,6 +7,7 @@ from deploy.local.errors import PortTakenError
 
 HOST = "127.0.0.1"
 LOWEST, HIGHEST = 20_000, 32_000
+POSSIBLE_MAX = 65_535
 PORTS_A_PROCESS = 101
 
 _given: set[int] = set()

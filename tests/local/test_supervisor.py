@@ -279,6 +279,14 @@ def test_a_port_in_use_is_named_with_its_setting(fakes: tuple[Member, ...]) -> N
     assert not mesh.data.exists()
 
 
+@pytest.mark.parametrize("wished", ["http", "-1", "65536"])
+def test_what_is_no_port_is_named_with_its_setting(wished: str) -> None:
+    mesh = Mesh.temporary(settings={"PORT": wished})
+    with pytest.raises(PortTakenError, match=f"PORT is {wished}"):
+        mesh.start()
+    assert not mesh.data.exists()
+
+
 def test_the_real_things_replace_the_stand_ins_only_with_their_keys(fakes: tuple[Member, ...], tmp_path: Path) -> None:
     real = {"MITTO_API_BASE": "https://messaging.example", "MITTO_API_KEY": "", "MITTO_TRAFFIC_ACCOUNT_ID": ""}
     with pytest.raises(SettingMissingError, match="MITTO_API_KEY, MITTO_TRAFFIC_ACCOUNT_ID"):
