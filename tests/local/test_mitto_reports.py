@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -146,12 +145,14 @@ async def test_a_killed_process_remembers_what_it_answered(tmp_path: Path) -> No
         [sys.executable, "-m", "deploy.local.mitto"], env=environment, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    url = (await asyncio.to_thread(process.stderr.readline)).split()[-1]
-    async with httpx.AsyncClient(base_url=url, headers={"X-Mitto-API-Key": KEY}) as client:
-        answer = await client.post(BULK, json=bulk(message(1), message(2)))
-        process.send_signal(signal.SIGKILL)
-    process.wait(10)
-    process.stderr.close()
+    try:
+        url = (await asyncio.to_thread(process.stderr.readline)).split()[-1]
+        async with httpx.AsyncClient(base_url=url, headers={"X-Mitto-API-Key": KEY}) as client:
+            answer = await client.post(BULK, json=bulk(message(1), message(2)))
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stderr.close()
     async with standing_in(data=tmp_path) as (mitto, client):
         assert mitto.summary()["accepted"] == 2
         for item in answer.json()["messages"]:
