@@ -38,7 +38,7 @@ def hellos_per_second(arena: Arena) -> float:
         requests = itertools.repeat(request("GET", "/", {}))
         return arena.run(load(f"127.0.0.1:{port}", requests, CONNECTIONS, SECONDS)).per_second
     finally:
-        server.terminate()
+        server.kill()
         server.wait(10)
 
 

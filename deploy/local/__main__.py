@@ -44,7 +44,7 @@ def report(stage: str, detail: str, seconds: float) -> None:
 def play_demo(mesh: Mesh) -> None:
     """Once a data folder: it registers a merchant and sends a campaign, to the stand-in only."""
     marker = mesh.data / DEMO_MARKER
-    if mesh.environment.get("ASTRONOTE_DEMO", "1") == "0" or marker.exists():
+    if marker.exists():
         return
     if "mitto" not in mesh.children:
         console.print("[yellow]●[/] no demo: MITTO_API_BASE is the real Mitto, and the sample contacts are nobody's")

@@ -40,7 +40,7 @@ Report = Callable[[str, str, float], None]  # stage, detail, seconds
 
 
 class Mesh:
-    """Starts, watches and stops everything. `environment` is the table of `make run`; port 0 picks a free one.
+    """Starts, watches and stops everything. `environment` is what README says of `make run`; port 0 picks a free one.
 
     `overrides`: member → settings on top of its own. `erase` deletes the data folder at the end.
     """
