@@ -144,6 +144,8 @@ class Mesh:
         owners = list(dict.fromkeys(member.identity for member in self.members if member.database))
         credentials = Credentials.keep(self.data, provision.role_names(owners), [*identities, OPERATOR])
         self.wiring = Wiring(self.data, self.environment, credentials, self._ports(), self._metrics())
+        for member in self.members:  # what is missing is said before anything starts
+            member.settings(self.wiring)
         self._write_operator()
         admin_url = self._start_postgres(undo)
         self.wiring = replace(self.wiring, nats_url=self._start_nats(undo))

@@ -272,7 +272,8 @@ def test_two_meshes_stand_side_by_side_and_a_second_on_the_same_data_is_refused(
         one.wait_ready(5)
 
 
-def test_a_port_in_use_is_named_with_its_setting(fakes: tuple[Member, ...]) -> None:
+def test_a_port_in_use_is_named_with_its_setting(fakes: tuple[Member, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.local.mesh.TAKEN_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         mesh = Mesh.temporary(members=fakes, settings={"PORT": str(port)})
