@@ -23,6 +23,7 @@ class Shop:
         self.http = httpx.Client(base_url=mesh.url, timeout=60)
         body = {"email": f"{self.sender_name}@example.com", "password": "correct horse", "company": "Καφέ"}
         self.session = self.call("POST", "/v1/auth:register", json=body | {"senderName": self.sender_name})
+        self.id: str = self.session["merchant"]["id"]
         self.http.headers["Authorization"] = f"Bearer {self.session['accessToken']}"
 
     def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:

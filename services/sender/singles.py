@@ -10,6 +10,7 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from weakref import WeakValueDictionary
@@ -23,7 +24,7 @@ from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
-from kit import errors, gsm, trace
+from kit import crash, errors, gsm, trace
 from kit.bus import Bus, work_subject
 from kit.channel import Peer
 from kit.errors import DomainError, FailedPrecondition
@@ -60,6 +61,8 @@ ROUND_SIZE = 50
 # A batch of which the provider's answer is lost is unknown as a whole.
 TOGETHER_MAX = 50
 PAUSE_SECONDS = 0.02
+# Each time others have asked for the same text at that moment, too, and were refused it.
+TRIES_MAX = 3
 log = structlog.get_logger()
 
 
@@ -112,26 +115,34 @@ class Singles:
     async def send(self, merchant_id: str, request: SendMessageRequest) -> Message:
         """Keeps a text and pays for it. Where the wallet does not answer, it is paid for later."""
         _check(request)
-        kept = await self._recalled(merchant_id, request)
-        if kept is None:
-            kept = await self._gathering(merchant_id, request.sender_name).add(request)
-        if not kept.is_new:
-            await self._pay_again(merchant_id, kept.message)
-        return kept.message
+        for _ in range(TRIES_MAX):
+            message = await self._recalled(merchant_id, request)
+            if message is None:
+                kept = await self._gathering(merchant_id, request.sender_name).add(request)
+                if kept.is_new:
+                    return kept.message
+                message = kept.message
+            # What was refused together with others never was, and may go by itself.
+            with suppress(FailedPrecondition):
+                return await self._paid_again(merchant_id, message)
+        raise InsufficientCredits(credits=gsm.count(request.text)[1])
 
-    async def _recalled(self, merchant_id: str, request: SendMessageRequest) -> "Kept | None":
+    async def _recalled(self, merchant_id: str, request: SendMessageRequest) -> Message | None:
         if not request.request_id:
             return None
         async with SenderStore.open(self._database, merchant_id) as store:
-            message = await store.recalled(request, Message)
-        return Kept(message, is_new=False) if message else None
+            return await store.recalled(request, Message)
 
-    async def _pay_again(self, merchant_id: str, message: Message) -> None:
-        """Whoever asks again hears what the wallet says, too."""
+    async def _paid_again(self, merchant_id: str, message: Message) -> Message:
+        """Whoever asks again hears what the wallet says, too, where nobody was told that the text is queued."""
+        batch_id = message.id >> INDEX_BITS
         async with SenderStore.open(self._database, merchant_id) as store:
-            single = await store.single(message.id)
+            single, stands = await store.single(batch_id), await store.stands(batch_id)
+        if not stands:
+            raise InsufficientCredits(credits=message.segments)
         if single is not None and single.state == "PREPARED":
             await self._pay_or_leave(single)
+        return message
 
     def _gathering(self, merchant_id: str, sender_name: str) -> "Gathering[SendMessageRequest, Kept]":
         """The one that is under way, while anybody waits for it."""
@@ -150,6 +161,7 @@ class Singles:
         kept, single = await self._keep(merchant_id, sender_name, requests)
         if single is None:
             return kept
+        crash.point("single.kept")
         try:
             await self._pay_or_leave(single)
         except FailedPrecondition as refusal:
@@ -165,6 +177,9 @@ class Singles:
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
             singles = await store.take_singles(ROUND_SIZE, self._sweep_seconds)
+        if not singles:
+            return False
+        crash.point("single.taken")
         ends = await asyncio.gather(*(self._look_after(single) for single in singles), return_exceptions=True)
         closed = [single.batch_id for single, end in zip(singles, ends, strict=True) if end is True]
         if closed:
@@ -206,41 +221,49 @@ class Singles:
             await self._pay(single, is_told=True)
         except grpc.aio.AioRpcError as error:
             log.warning("wallet away", error=error.details())
+            async with SenderStore.open_pipeline(self._database) as store:
+                stands = await store.leave_single(single.batch_id)
+            if not stands:
+                raise InsufficientCredits(credits=single.amount) from error
 
     async def _pay(self, single: AnyRow, *, is_told: bool) -> None:
-        """Refuses what the wallet refuses it for; raises `AioRpcError` where the wallet does not answer."""
+        """Refuses what the wallet refuses it for, where it never was (`refuse_single`); raises `AioRpcError` where the
+        wallet does not answer.
+        """
         recipients = SendBatch.FromString(single.payload).recipients
         destinations = sorted({recipient.phone[:DESTINATION_LENGTH] for recipient in recipients})
         request = wallet.HoldRequest(hold_id=single.hold_id, amount=single.amount, destinations=destinations)
         metadata = self._wallet.metadata(single.merchant_id)
-        is_paid, refusal = True, ""
+        refusal = ""
         try:
             await self._wallet_stub.Hold(request, metadata=metadata, timeout=TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
                 raise
-            is_paid, refusal = False, errors.reason(error)
+            refusal = errors.reason(error)
+            log.info("not paid for", batch_id=single.batch_id, reason=refusal)
+        crash.point("single.held")
         async with SenderStore.open_pipeline(self._database) as store:
-            if is_paid:
-                is_paid = await store.pay_single(single.batch_id)
+            if refusal:
+                stands = await store.refuse_single(single, refusal, is_told=is_told)
             else:
-                is_paid = not await store.refuse_single(single, refusal, is_told=is_told)
-        if not is_paid:
+                stands = await store.pay_single(single.batch_id)
+        if not stands:
             raise REFUSALS.get(refusal, InsufficientCredits)(credits=single.amount)
+        crash.point("single.paid")
         self.due.set()
 
     async def _look_after(self, single: AnyRow) -> bool:
         """Whether the books of a text are closed."""
         trace.enter(single.traceparent)
         if single.state == "PREPARED":
-            try:
+            with suppress(FailedPrecondition):
                 await self._pay(single, is_told=False)
-            except FailedPrecondition as refusal:
-                log.info("not paid for", batch_id=single.batch_id, reason=refusal.reason())
             return False
         if single.state == "PAID" and single.queued:
             key = f"{single.batch_id}-{single.generation}"
             await self._bus.publish(work_subject(SendBatch, SINGLE), single.payload, key)
+            crash.point("single.published")
             return False
         if single.unknown:
             return False
@@ -259,6 +282,7 @@ class Singles:
             if error.code() == grpc.StatusCode.ABORTED:
                 return False
             raise
+        crash.point("single.closed")
         return True
 
 

@@ -206,6 +206,8 @@ singles = Table(
     Column("payload", LargeBinary, nullable=False),
     # PREPARED → PAID, or → REFUSED by the wallet.
     Column("state", Text, nullable=False, server_default="PREPARED"),
+    # Somebody was told that they are queued while the wallet was away: a refusal stands in the messages from then on.
+    Column("is_answered", Boolean, nullable=False, server_default=false()),
     Column("generation", Integer, nullable=False, server_default=_ZERO),
     # When somebody looks after it next.
     _time("due_time", nullable=False),

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.crash.arena import Arena, Verdict
-from tests.crash.runs import OUTCOMES, QUICK, Run, matrix, product
+from tests.crash.runs import OUTCOMES, QUICK, TOO_DEAR, Run, matrix, product
 
 console = Console(soft_wrap=True)
 
@@ -79,10 +79,11 @@ def table(verdicts: list[Verdict]) -> Table:
     """A row an injury, a column an outcome. A cell: the runs, and those that broke a promise."""
     cells: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
-        cells[verdict.run.injury, verdict.run.outcome].append(verdict)
-    made = Table("injury", *OUTCOMES, title="Runs without a violation, of how many")
-    for injury in dict.fromkeys(verdict.run.injury for verdict in verdicts):
-        made.add_row(injury, *(_cell(cells[injury, outcome]) for outcome in OUTCOMES))
+        cells[verdict.run.row, verdict.run.outcome].append(verdict)
+    outcomes = [*OUTCOMES, TOO_DEAR]
+    made = Table("injury", *outcomes, title="Runs without a violation, of how many")
+    for row in dict.fromkeys(verdict.run.row for verdict in verdicts):
+        made.add_row(row, *(_cell(cells[row, outcome]) for outcome in outcomes))
     return made
 
 

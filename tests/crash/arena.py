@@ -1,4 +1,6 @@
-"""A running mesh with two senders and two dispatchers, in which one campaign after another is sent and injured."""
+"""A running mesh with two senders and two dispatchers, in which one campaign after another is sent and injured, or many
+single texts at once.
+"""
 
 import asyncio
 import contextlib
@@ -8,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +20,20 @@ import psycopg
 from psycopg.rows import dict_row
 
 from deploy.local.errors import LocalMeshError
-from deploy.local.members import MEMBERS, Member
+from deploy.local.members import MEMBERS, Member, Wiring
 from deploy.local.mesh import Mesh
 from kit import crash
 from services.campaigns.dispatch import SUBJECTS
 from tests.crash import oracle
-from tests.crash.runs import Run
+from tests.crash.runs import TOO_DEAR, Run
+from tests.crash.texts import COUNT, Texts
 from tests.shop import Oracle, Shop
 
 RECIPIENTS = 100
 BATCH_SIZE, CHUNK_SIZE = 25, 15
 LEASE_SECONDS = 2.5
 # What is swept up comes again after 3 to 5 s, and is then taken over: a frozen sender wakes up after that.
-FREEZE_SECONDS = {"sender": 6.5}
+FREEZE_SECONDS = {"sender": 6.5, "single": 6.5}
 FREEZE_SECONDS_ELSEWHERE = 3.0
 # A campaign whose reports never come is closed when its messages have expired, and not before.
 FIRE_SECONDS_MAX = 45.0
@@ -49,6 +53,7 @@ SETTINGS = {
         "LOOKUP_TRIES_MAX": "5",
         "BREAKER_SECONDS": "1",
         "CAUTIOUS_SIZE": "5",
+        "SINGLE_SWEEP_SECONDS": "1.5",
     },
 }
 # Leases too long to wait for, of processes that are dead or frozen: time is made to pass.
@@ -88,7 +93,10 @@ class Arena:
             for member in MEMBERS
             if member.name in SETTINGS
         ]
-        members: list[Member] = [*MEMBERS, *second]
+        members: list[Member] = [
+            replace(each, settings=_both_senders) if each.name == "gateway" else each for each in MEMBERS
+        ]
+        members += second
         overrides: dict[str, dict[str, str]] = {"wallet": {"RECOUNT_INTERVAL_SECONDS": "5"}}
         mesh = Mesh.temporary(members=members, overrides=overrides)
         plan = mesh.data / "crash"
@@ -100,7 +108,7 @@ class Arena:
             yield cls(mesh, plan)
 
     def perform(self, run: Run) -> Verdict:
-        """One campaign of a fresh merchant, injured, to its end, and what the oracle says. Never raises."""
+        """What a fresh merchant sends, injured, to its end, and what the oracle says. Never raises."""
         verdict = Verdict(run)
         began = time.monotonic()
         shop: Shop | None = None
@@ -109,15 +117,7 @@ class Arena:
             self._disarm()
             self.provider.reset()
             shop = Shop(self.mesh)
-            shop.bring(RECIPIENTS)
-            campaign = shop.campaign()
-            self.provider.behave(**run.behaviour)
-            if run.plan:
-                self._arm(run.plan)
-            shop.verb(campaign, "send")
-            self._injure(run, campaign)
-            shop.closed(campaign, RUN_SECONDS_MAX)
-            self._ask(shop, campaign, run, verdict)
+            (self._singles if run.singles else self._campaign)(shop, verdict)
         except AssertionError as error:
             verdict.violations.append(str(error)[:1000])
         except (LocalMeshError, psycopg.Error, httpx.HTTPError) as error:
@@ -128,6 +128,35 @@ class Arena:
                 shop.http.close()
         verdict.seconds = time.monotonic() - began
         return verdict
+
+    def _campaign(self, shop: Shop, verdict: Verdict) -> None:
+        shop.bring(RECIPIENTS)
+        campaign = shop.campaign()
+        self._prepare(verdict.run)
+        shop.verb(campaign, "send")
+        self._injure(verdict.run, shop)
+        shop.closed(campaign, RUN_SECONDS_MAX)
+        self.conclude(shop, partial(oracle.CampaignBooks, self, shop, campaign), verdict)
+
+    def _singles(self, shop: Shop, verdict: Verdict) -> None:
+        """All are asked for again when the injury is over, and again when their books are closed."""
+        if verdict.run.outcome == TOO_DEAR:
+            shop.call("PATCH", "/v1/billing/limits", json={"dailyCreditsMax": COUNT // 2})
+        self._prepare(verdict.run)
+        with Texts(shop) as texts:
+            self._injure(verdict.run, shop)
+        texts.ask_again()
+        self._finished(shop, RUN_SECONDS_MAX)
+        texts.ask_again()
+        self.conclude(shop, partial(oracle.SingleBooks, self, shop, texts.answers), verdict)
+
+    def conclude(self, shop: Shop, books: Callable[[], oracle.Books], verdict: Verdict) -> None:
+        """Books may be final a moment before the last row is cleared away; what never ends is a violation."""
+        verdict.violations += self._finished(shop, SETTLE_SECONDS_MAX)
+        oracle.contradict(self, shop)
+        closed = books()
+        verdict.figures = closed.figures()
+        verdict.violations += closed.violations(verdict.run)
 
     @contextlib.contextmanager
     def frozen(self, point: str) -> Iterator[None]:
@@ -157,18 +186,19 @@ class Arena:
         url = f"{self.mesh.url}/webhooks/mitto/dlr"
         _until(lambda: httpx.post(url, json=items, headers=headers, timeout=30).is_success, "a report is refused")
 
-    def _ask(self, shop: Shop, campaign: str, run: Run, verdict: Verdict) -> None:
-        """Books may be final a moment before the last row is cleared away; what never ends is a violation."""
-        deadline = time.monotonic() + SETTLE_SECONDS_MAX
-        while (left := oracle.unfinished(self, campaign)) and time.monotonic() < deadline:
+    def _finished(self, shop: Shop, seconds: float) -> list[str]:
+        """What is left when nothing is, or when so much time has passed."""
+        deadline = time.monotonic() + seconds
+        while (left := oracle.unfinished(self, shop)) and time.monotonic() < deadline:
             time.sleep(0.2)
-        verdict.violations += left
-        oracle.contradict(self, campaign)
-        books = oracle.Books(self, shop, campaign)
-        verdict.figures = books.figures()
-        verdict.violations += books.violations(run)
+        return left
 
     # Injuries
+
+    def _prepare(self, run: Run) -> None:
+        self.provider.behave(**run.behaviour)
+        if run.plan:
+            self._arm(run.plan)
 
     def _arm(self, plan: str) -> None:
         fresh = self._plan.with_name("crash-plan.new")
@@ -179,7 +209,7 @@ class Arena:
         for file in [self._plan, *self._plan.parent.glob(f"{self._plan.name}.*")]:
             file.unlink(missing_ok=True)
 
-    def _injure(self, run: Run, campaign: str) -> None:
+    def _injure(self, run: Run, shop: Shop) -> None:
         if run.plan:
             pid = self._fired()
             if "freeze" in run.plan:
@@ -195,7 +225,7 @@ class Arena:
         if run.injury == "nats wipe":
             self.mesh.wipe_stream()
         elif run.injury == "work doubled":
-            self._double_work(campaign)
+            self._double_work(run, shop)
         else:
             victim = run.injury.split()[0]
             # What PostgreSQL calls an immediate shutdown: no checkpoint, recovery at the next start.
@@ -232,16 +262,25 @@ class Arena:
             return all(self.rows(service, "SELECT 1 AS one") for service in PASS_TIME)
         return False
 
-    def _double_work(self, campaign: str) -> None:
-        """Hands every batch of the campaign to the senders twice more, while they are at it."""
-        batches = self.rows("campaigns", "SELECT payload FROM batches WHERE campaign_id = %(id)s", id=campaign)
-        asyncio.run(_publish(self.mesh.wiring.nats_url, [batch["payload"] for batch in batches] * 2))
+    def _double_work(self, run: Run, shop: Shop) -> None:
+        """Hands every batch of the merchant to the senders twice more, while they are at it."""
+        service, table = ("sender", "singles") if run.singles else ("campaigns", "batches")
+        batches = self.rows(service, f"SELECT payload FROM {table} WHERE merchant_id = %(id)s", id=shop.id)
+        payloads = [batch["payload"] for batch in batches] * 2
+        asyncio.run(_publish(self.mesh.wiring.nats_url, SUBJECTS[run.singles], payloads))
 
 
-async def _publish(url: str, payloads: list[bytes]) -> None:
+def _both_senders(wiring: Wiring) -> dict[str, str]:
+    """The gateway's settings, as if it were one name: who asks again comes to another sender."""
+    (gateway,) = (member for member in MEMBERS if member.name == "gateway")
+    addresses = ",".join(wiring.address(name) for name in ("sender", "sender-2"))
+    return {**gateway.settings(wiring), "SENDER_ADDRESS": f"ipv4:{addresses}"}
+
+
+async def _publish(url: str, subject: str, payloads: list[bytes]) -> None:
     async with await nats.connect(url) as client:
         for payload in payloads:
-            await client.jetstream().publish(SUBJECTS[False], payload)
+            await client.jetstream().publish(subject, payload)
 
 
 def _until(holds: Callable[[], bool], otherwise: str) -> None:

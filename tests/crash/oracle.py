@@ -7,8 +7,10 @@ we have no id for can only be a text whose answer was lost: it stands as EXPIRED
 rejected, skipped, queued or sent again.
 """
 
+import itertools
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,20 @@ import httpx
 import orjson
 
 from services.wallet.store.audit import RECOUNT
-from tests.crash.runs import Run
+from tests.crash.runs import TOO_DEAR, Run
 from tests.shop import Shop
 
 if TYPE_CHECKING:
     from tests.crash.arena import Arena
 
+#: By phone, in turn: a message, or why there is none.
+Answers = Mapping[str, Sequence[dict[str, Any] | str]]
+WAITING = "('QUEUED', 'ACCEPTED', 'UNKNOWN')"
+INDEX_BITS = 17
+# By the time that it is over, each was asked for so often.
+ASKED = 3
+REFUSAL = "DAILY_CAP_REACHED"
+NOT_PAID = REFUSAL.lower()
 STATES = ("accepted", "delivered", "failed", "rejected", "expired", "unknown")
 START_CREDITS = 1_000_000
 FINAL_STATES = {"DELIVERED": "Delivered", "FAILED": "Failure"}
@@ -29,32 +39,34 @@ APPLY_SECONDS_MAX = 20.0
 APPLY_TIME = timedelta(seconds=3)
 
 
-def unfinished(arena: "Arena", campaign: str) -> list[str]:
+def unfinished(arena: "Arena", shop: Shop) -> list[str]:
     """What is still on its way; after a while there must be nothing."""
     queries = {
-        "open attempts": ("sender", "SELECT 1 AS one FROM attempts WHERE state = 'OPEN' AND campaign_id = %(id)s"),
+        "open attempts": ("sender", "SELECT 1 AS one FROM attempts WHERE state = 'OPEN' AND merchant_id = %(id)s"),
         "open waits": ("sender", "SELECT 1 AS one FROM attempts WHERE close_time IS NULL AND finish_time IS NULL"),
-        "batches": ("sender", "SELECT 1 AS one FROM batches WHERE state <> 'DONE' AND campaign_id = %(id)s"),
-        "frozen batches": ("campaigns", "SELECT 1 AS one FROM batches WHERE state <> 'DONE' AND campaign_id = %(id)s"),
-        "settlements": ("sender", "SELECT 1 AS one FROM settlements WHERE hold_id = %(id)s"),
+        "messages": ("sender", f"SELECT 1 AS one FROM messages WHERE state IN {WAITING} AND merchant_id = %(id)s"),
+        "batches": ("sender", "SELECT 1 AS one FROM batches WHERE state <> 'DONE' AND merchant_id = %(id)s"),
+        "single texts": ("sender", "SELECT 1 AS one FROM singles WHERE merchant_id = %(id)s"),
+        "frozen batches": ("campaigns", "SELECT 1 AS one FROM batches WHERE state <> 'DONE' AND merchant_id = %(id)s"),
+        "settlements": ("sender", "SELECT 1 AS one FROM settlements WHERE merchant_id = %(id)s"),
         "outbox of the sender": ("sender", "SELECT 1 AS one FROM outbox"),
         "unapplied webhooks": ("sender", "SELECT 1 AS one FROM webhooks WHERE apply_time IS NULL"),
-        "open holds": ("wallet", "SELECT 1 AS one FROM holds WHERE id = %(id)s AND state <> 'CLOSED'"),
+        "open holds": ("wallet", "SELECT 1 AS one FROM holds WHERE merchant_id = %(id)s AND state <> 'CLOSED'"),
         "dead letters of the sender": ("sender", "SELECT 1 AS one FROM dead_letters"),
         "dead letters of campaigns": ("campaigns", "SELECT 1 AS one FROM dead_letters"),
     }
-    found = {name: len(arena.rows(service, query, id=campaign)) for name, (service, query) in queries.items()}
+    found = {name: len(arena.rows(service, query, id=shop.id)) for name, (service, query) in queries.items()}
     # Whoever found nobody at home for long posts again in a while; until then a report is not late.
     found["reports of the provider"] = arena.provider.summary()["reports"]["pending"]
     return [f"{count} {name} are left" for name, count in found.items() if count]
 
 
-def contradict(arena: "Arena", campaign: str) -> None:
+def contradict(arena: "Arena", shop: Shop) -> None:
     """The provider says, twice, that what was delivered has failed: nothing may move. (A better word after it would
     heal what the worse one broke.)
     """
-    query = "SELECT provider_message_id AS id, state FROM messages WHERE campaign_id = %(id)s AND state = 'DELIVERED'"
-    delivered = [row["id"] for row in arena.rows("sender", query, id=campaign)]
+    query = "SELECT provider_message_id AS id, state FROM messages WHERE merchant_id = %(id)s AND state = 'DELIVERED'"
+    delivered = [row["id"] for row in arena.rows("sender", query, id=shop.id)]
     if not delivered:
         return
     arena.report([{"messageId": id, "deliveryStatus": "Failure"} for id in [*delivered, *delivered]])
@@ -65,21 +77,22 @@ def contradict(arena: "Arena", campaign: str) -> None:
 
 
 class Books:
-    """Everything that is written down about one campaign that is over."""
+    """Everything that is written down about a merchant all of whose texts are over."""
 
-    def __init__(self, arena: "Arena", shop: Shop, campaign: str) -> None:
-        self.messages = arena.rows("sender", "SELECT * FROM messages WHERE campaign_id = %(id)s", id=campaign)
-        (self.tally,) = arena.rows("sender", "SELECT * FROM tallies WHERE campaign_id = %(id)s", id=campaign)
-        (self.hold,) = arena.rows("wallet", "SELECT * FROM holds WHERE id = %(id)s", id=campaign)
-        merchant = self.tally["merchant_id"]
-        (self.wallet,) = arena.rows("wallet", "SELECT * FROM wallets WHERE merchant_id = %(id)s", id=merchant)
+    def __init__(self, arena: "Arena", shop: Shop) -> None:
+        self.messages = arena.rows("sender", "SELECT * FROM messages WHERE merchant_id = %(id)s", id=shop.id)
+        self.holds = arena.rows("wallet", "SELECT * FROM holds WHERE merchant_id = %(id)s", id=shop.id)
+        (self.wallet,) = arena.rows("wallet", "SELECT * FROM wallets WHERE merchant_id = %(id)s", id=shop.id)
         self.discrepancies = arena.rows("wallet", f"{RECOUNT.text.rstrip()} AS wrong")[0]["wrong"]
-        late = "SELECT id FROM attempts WHERE campaign_id = %(id)s AND detail = 'late'"
-        self.late = arena.rows("sender", late, id=campaign)
+        late = "SELECT id FROM attempts WHERE merchant_id = %(id)s AND detail = 'late'"
+        self.late = arena.rows("sender", late, id=shop.id)
         self.posted = _posted(arena)
-        self.report = shop.report(campaign)
         self.summary = arena.provider.summary()
         self.accepted = _accepted(arena, shop)
+        #: Who has to have a row.
+        self.booked = set(self.accepted)
+        self.recount = Counter(row["state"].lower() for row in self.messages)
+        self.captured = sum(row["credits"] for row in self.messages if row["provider_message_id"])
 
     def figures(self) -> dict[str, int]:
         known = [row for row in self.messages if row["provider_message_id"]]
@@ -97,9 +110,19 @@ class Books:
             "unknown without a cause": [] if run.may_leave_unknowns else self._without_id("EXPIRED"),
             "rejected without a cause": [] if run.may_reject else self._without_id("REJECTED"),
             "skipped": self._without_id("SKIPPED"),
+            **self._own_checks(run),
         }
         found = [f"{name}: {len(rows)}, such as {rows[0]}" for name, rows in checks.items() if rows]
-        return found + self._wrong_sums()
+        sums = self._sums() | self._own_sums()
+        return found + [
+            f"{name}: {is_now}, should be {ought}" for name, (is_now, ought) in sums.items() if is_now != ought
+        ]
+
+    def _own_checks(self, run: Run) -> dict[str, list[Any]]:
+        return {}
+
+    def _own_sums(self) -> dict[str, tuple[Any, Any]]:
+        return {}
 
     def _doubled(self) -> list[Any]:
         doubled = [phone for phone, texts in self.accepted.items() if len(texts) > 1]
@@ -140,32 +163,75 @@ class Books:
 
     def _unbooked(self) -> list[Any]:
         counts = Counter(row["to"] for row in self.messages)
-        return [phone for phone in self.accepted if counts[phone] != 1]
+        return [phone for phone in self.accepted if counts[phone] != (phone in self.booked)]
 
     def _without_id(self, state: str) -> list[Any]:
         return [row["to"] for row in self.messages if row["state"] == state and not row["provider_message_id"]]
 
-    def _wrong_sums(self) -> list[str]:
-        recount = Counter(row["state"].lower() for row in self.messages)
-        captured = sum(row["credits"] for row in self.messages if row["provider_message_id"])
-        counts, credits = self.report["counts"], self.report["credits"]
-        sums = {
-            "state": (self.report["state"], "COMPLETED"),
-            "tally": ({state: self.tally[state] for state in STATES}, {state: recount[state] for state in STATES}),
-            "report": ({state: counts[state] for state in STATES}, {state: recount[state] for state in STATES}),
-            "recipients": (counts["targeted"], len(self.accepted)),
-            "waiting": (recount["accepted"] + recount["unknown"] + counts["queued"], 0),
-            "captured by the tally": (self.tally["credits_captured"], captured),
-            "captured by the report": (credits["captured"], captured),
-            "captured of the hold": (self.hold["captured"], captured),
-            "released of the hold": (self.hold["released"], self.hold["amount"] - captured),
-            "price": (self.hold["amount"], sum(row["credits"] for row in self.messages)),
+    def _sums(self) -> dict[str, tuple[Any, Any]]:
+        """What a sum is, and ought to be."""
+        held, captured = sum(hold["amount"] for hold in self.holds), self.captured
+        return {
+            "captured of the holds": (sum(hold["captured"] for hold in self.holds), captured),
+            "released of the holds": (sum(hold["released"] for hold in self.holds), held - captured),
+            "price": (held, sum(row["credits"] for row in self.messages if row["error"] != NOT_PAID)),
             "spent": (self.wallet["spent"], captured),
             "held": (self.wallet["held"], 0),
             "available": (self.wallet["available"], START_CREDITS - captured),
             "discrepancies of the ledger": (self.discrepancies, 0),
         }
-        return [f"{name}: {is_now}, should be {ought}" for name, (is_now, ought) in sums.items() if is_now != ought]
+
+
+class CampaignBooks(Books):
+    """Of a merchant with one campaign."""
+
+    def __init__(self, arena: "Arena", shop: Shop, campaign: str) -> None:
+        super().__init__(arena, shop)
+        (self.tally,) = arena.rows("sender", "SELECT * FROM tallies WHERE campaign_id = %(id)s", id=campaign)
+        self.report = shop.report(campaign)
+
+    def _own_sums(self) -> dict[str, tuple[Any, Any]]:
+        counts, credits, recount = self.report["counts"], self.report["credits"], self.recount
+        return {
+            "state": (self.report["state"], "COMPLETED"),
+            "tally": ({state: self.tally[state] for state in STATES}, {state: recount[state] for state in STATES}),
+            "report": ({state: counts[state] for state in STATES}, {state: recount[state] for state in STATES}),
+            "recipients": (counts["targeted"], len(self.accepted)),
+            "queued": (counts["queued"], 0),
+            "captured by the tally": (self.tally["credits_captured"], self.captured),
+            "captured by the report": (credits["captured"], self.captured),
+        }
+
+
+class SingleBooks(Books):
+    """Of a merchant who sent single texts: what each of them was answered, in turn, is what became of it."""
+
+    def __init__(self, arena: "Arena", shop: Shop, answers: Answers) -> None:
+        super().__init__(arena, shop)
+        self.answers = answers
+        # Who was refused never was; who was told of a message has it.
+        self.told = {phone: said for phone, each in answers.items() for said in each if not isinstance(said, str)}
+        self.booked = set(self.told)
+
+    def _own_checks(self, run: Run) -> dict[str, list[Any]]:
+        there = {(row["to"], str(row["id"])) for row in self.messages}
+        told = {(phone, message["id"]) for phone, message in self.told.items()}
+        several = Counter(row["id"] >> INDEX_BITS for row in self.messages).most_common(1)
+        refused = [said for each in self.answers.values() for said in each if isinstance(said, str)]
+        return {
+            "not answered": [phone for phone in self.accepted if len(self.answers[phone]) < ASKED],
+            "answered differently": [each for each in self.answers.values() if _changed(each)],
+            "told of, and not there": sorted(told - there),
+            "there, and not told of": sorted(there - told),
+            "none came together": [] if several and several[0][1] > 1 else several,
+            "refused without a cause": [said for said in refused if run.outcome != TOO_DEAR or REFUSAL not in said],
+        }
+
+
+def _changed(answers: Sequence[dict[str, Any] | str]) -> bool:
+    """Whether the same request was answered differently, once it was answered with a message."""
+    told = list(itertools.dropwhile(lambda said: isinstance(said, str), answers))
+    return any(said != told[0] for said in told)
 
 
 def _accepted(arena: "Arena", shop: Shop) -> dict[str, list[dict[str, Any]]]:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -34,6 +35,7 @@ from deploy.local.children import Child, Stops
 from deploy.local.members import MEMBERS, Kind, Member
 from deploy.local.mesh import Mesh
 from deploy.local.provision import ROOT
+from tests.crash import oracle
 from tests.crash.arena import Arena, Verdict
 from tests.crash.load import Load
 from tests.crash.runs import Run
@@ -150,7 +152,7 @@ def perform(services: Sequence[str], code: Path) -> Verdict:
         for shop, campaign in campaigns:
             closed = Verdict(RUN)
             shop.closed(campaign, CLOSED_SECONDS_MAX)
-            roll._ask(shop, campaign, RUN, closed)
+            roll.conclude(shop, partial(oracle.CampaignBooks, roll, shop, campaign), closed)
             verdict.violations += closed.violations
             for name, figure in closed.figures.items():
                 verdict.figures[name] = verdict.figures.get(name, 0) + figure

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, delete, func, select, text, true, update
+from sqlalchemy import ColumnElement, Update, delete, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.sender.v1.batches_pb2 import SendBatch
@@ -64,9 +64,9 @@ class SingleStatements(Store):
         single: AnyRow = (await self.connection.execute(insert(singles).values(row).returning(*singles.c))).one()
         return single
 
-    async def single(self, message_id: int) -> AnyRow | None:
-        """The row of a message; none once its books are closed."""
-        query = select(singles).where(singles.c.batch_id == message_id >> 17)
+    async def single(self, batch_id: int) -> AnyRow | None:
+        """None once its books are closed."""
+        query = select(singles).where(singles.c.batch_id == batch_id)
         return (await self.connection.execute(query)).one_or_none()
 
     async def take_singles(self, limit: int, seconds: float) -> list[AnyRow]:
@@ -84,29 +84,37 @@ class SingleStatements(Store):
         return list((await self.connection.execute(_CARE.where(singles.c.batch_id.in_(ids)))).all())
 
     async def pay_single(self, batch_id: int) -> bool:
-        """It is paid for, and due; false where it was refused meanwhile."""
-        mine = singles.c.batch_id == batch_id
-        paid = update(singles).where(mine, singles.c.state == "PREPARED").values(state="PAID", due_time=func.now())
-        await self.connection.execute(paid)
-        return await self.connection.scalar(select(singles.c.state).where(mine)) != "REFUSED"
+        """It is paid for, and due; false where it never was."""
+        paid = {"state": "PAID", "due_time": func.now()}
+        await self.connection.execute(_prepared(batch_id).values(paid))
+        return await self.stands(batch_id)
+
+    async def leave_single(self, batch_id: int) -> bool:
+        """It is paid for later, and its callers are told that it is queued; false where it never was."""
+        await self.connection.execute(_prepared(batch_id).values(is_answered=True))
+        return await self.stands(batch_id)
 
     async def refuse_single(self, single: AnyRow, reason: str, *, is_told: bool) -> bool:
-        """The wallet does not pay for it; false where it was paid for meanwhile. Where its caller is told, it never
-        was; else its message says so.
+        """The wallet does not pay for it; false where it never was, since its caller is told, and nobody was told that
+        it is queued. Else its messages say so, unless it was paid for meanwhile.
         """
-        mine = (singles.c.batch_id == single.batch_id, singles.c.state == "PREPARED")
-        refused = await self.connection.execute(update(singles).where(*mine).values(state="REFUSED"))
-        if not refused.rowcount:
-            return False
-        if is_told:
-            await self.connection.execute(delete(messages).where(*_queued(single)))
-            requests = metadata.tables["requests"]
-            names = {"merchant_id": single.merchant_id, "method": SendMessageRequest.DESCRIPTOR.name}
-            its_own = requests.c.request_id.in_([single.request_id, *single.request_ids])
-            await self.connection.execute(delete(requests).filter_by(**names).where(its_own))
-        else:
+        refused = _prepared(single.batch_id).values(state="REFUSED").returning(singles.c.is_answered)
+        is_answered = await self.connection.scalar(refused)
+        if is_answered is None:
+            return await self.stands(single.batch_id)
+        if is_answered or not is_told:
             await self._reject(single, reason.lower())
-        return True
+            return True
+        await self.connection.execute(delete(messages).where(*_queued(single.batch_id)))
+        requests = metadata.tables["requests"]
+        names = {"merchant_id": single.merchant_id, "method": SendMessageRequest.DESCRIPTOR.name}
+        its_own = requests.c.request_id.in_([single.request_id, *single.request_ids])
+        await self.connection.execute(delete(requests).filter_by(**names).where(its_own))
+        return False
+
+    async def stands(self, batch_id: int) -> bool:
+        """Whether its messages are there, whatever became of them."""
+        return bool(await self.connection.scalar(select(select(messages.c.id).where(_mine(batch_id)).exists())))
 
     async def reject_waiting(self, reason: str, limit: int) -> int:
         """Gives up single texts that have not been submitted, so many at most; what is being submitted stays."""
@@ -133,8 +141,8 @@ class SingleStatements(Store):
     async def _reject(self, single: AnyRow, reason: str) -> None:
         """No sender will have it: here it is done."""
         values = {"state": Message.REJECTED, "error": reason, "finish_time": func.now()}
-        await self.connection.execute(update(messages).where(*_queued(single)).values(values))
-        count = await self.connection.scalar(select(func.count()).where(_mine(single)))
+        await self.connection.execute(update(messages).where(*_queued(single.batch_id)).values(values))
+        count = await self.connection.scalar(select(func.count()).where(_mine(single.batch_id)))
         done = {"id": single.batch_id, "merchant_id": single.merchant_id, "state": "DONE", "lease_id": ""}
         done |= {"recipient_count": count, "next_index": count, "lease_expire_time": func.now()}
         kept = insert(batches).values(done)
@@ -145,12 +153,16 @@ class SingleStatements(Store):
         await self.connection.execute(delete(singles).where(singles.c.batch_id.in_(batch_ids)))
 
 
-def _queued(single: AnyRow) -> "tuple[ColumnElement[bool], ...]":
-    return _mine(single), messages.c.state == Message.QUEUED
+def _prepared(batch_id: int) -> "Update":
+    return update(singles).where(singles.c.batch_id == batch_id, singles.c.state == "PREPARED")
 
 
-def _mine(single: AnyRow) -> "ColumnElement[bool]":
-    first_id = single.batch_id << 17
+def _queued(batch_id: int) -> "tuple[ColumnElement[bool], ...]":
+    return _mine(batch_id), messages.c.state == Message.QUEUED
+
+
+def _mine(batch_id: int) -> "ColumnElement[bool]":
+    first_id = batch_id << 17
     return messages.c.id.between(first_id, first_id + (1 << 17) - 1)
 
 
