@@ -27,8 +27,10 @@ LISTED = [column for column in SHOWN if column.name != "text"]
 _RESOLVE = text("""
     WITH current AS (
         SELECT m.id, m.state AS was, r.state, r.provider_message_id, r.error
+        -- Behind SELECTs, as in `store/reports.py`.
         FROM unnest(
-            CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:provider_ids AS text[]), CAST(:errors AS text[])
+            (SELECT CAST(:ids AS bigint[])), (SELECT CAST(:states AS text[])),
+            (SELECT CAST(:provider_ids AS text[])), (SELECT CAST(:errors AS text[]))
         ) AS r(id, state, provider_message_id, error) JOIN messages m USING (id)
         WHERE m.state = 'UNKNOWN'
            OR (m.state = 'ACCEPTED' AND m.provider_message_id IS NULL AND r.state = 'ACCEPTED')
