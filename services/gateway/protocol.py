@@ -18,6 +18,33 @@ HEAD_BYTES_MAX = 32 * 1024
 TARGET_BYTES_MAX = 8 * 1024
 
 
+class OnePacket:
+    """A transport whose writes of one turn of the loop leave together: uvicorn writes an answer's head and its body
+    one by one, and each packet is a call of the kernel and wakes the client.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            self._transport.writelines(held)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """A connection that begins no request in time, or does not end its head, is closed. What is no request gets an
     answer in the shape of all others, unless another answer is on its way.
@@ -31,7 +58,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _refusal: DomainError | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(OnePacket(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > self.connections_max:
             self._refuse(TooManyConnections(retry_seconds=1))
         else:
