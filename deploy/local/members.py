@@ -193,9 +193,13 @@ MEMBERS = (
 )
 
 
+# As in the image (Dockerfile).
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
+
+
 def environment(member: Member, wiring: Wiring) -> dict[str, str]:
     """The settings of one member, nothing inherited."""
-    settings = {"PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}", "PYTHONUNBUFFERED": "1"}
+    settings = {"PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}", "PYTHONUNBUFFERED": "1"} | MEMORY
     if member.kind != Kind.STAND_IN:
         settings |= _of_the_mesh(member, wiring)
     if member.database:

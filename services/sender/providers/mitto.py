@@ -41,27 +41,19 @@ class Mitto:
         )
 
     async def submit(self, sender_name: str, texts: Sequence[tuple[int, BatchRecipient]]) -> Outcome:
-        account = self._traffic_account_id
-        messages = [
-            {
-                "trafficAccountId": account,
-                "destination": recipient.phone,
-                "sms": {"text": recipient.text, "sender": sender_name},
-                "reference": str(id),
-            }
-            for id, recipient in texts
-        ]
+        # Made elsewhere, so that while we wait for the answer only the bytes of a batch stand here.
+        body = _body(self._traffic_account_id, sender_name, texts)
         try:
             with trace.within("CLIENT", f"POST {BULK}"):
                 traced = {trace.HEADER: trace.current()}
-                answer = await self._client.post(BULK, content=orjson.dumps({"messages": messages}), headers=traced)
+                answer = await self._client.post(BULK, content=body, headers=traced)
         except UNSENT as error:
             return NotSent(f"provider away: {type(error).__name__}")
         except httpx.HTTPError as error:
             return Unknown(f"no answer: {type(error).__name__}")
         wished_seconds = wait_seconds(answer.headers.get("Retry-After", ""), datetime.now(UTC))
         retry_seconds = min(wished_seconds, RETRY_SECONDS_MAX)
-        return read(answer.status_code, retry_seconds, answer.content, len(messages))
+        return read(answer.status_code, retry_seconds, answer.content, len(texts))
 
     async def look_up(self, provider_message_id: str) -> Found | None:
         try:
@@ -74,6 +66,19 @@ class Mitto:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _body(account: str, sender_name: str, texts: Sequence[tuple[int, BatchRecipient]]) -> bytes:
+    messages = [
+        {
+            "trafficAccountId": account,
+            "destination": recipient.phone,
+            "sms": {"text": recipient.text, "sender": sender_name},
+            "reference": str(id),
+        }
+        for id, recipient in texts
+    ]
+    return orjson.dumps({"messages": messages})
 
 
 def read(status: int, retry_seconds: float, body: bytes, count: int) -> Outcome:
