@@ -4,7 +4,8 @@ A table's columns carry the names of the message's fields, and the column's type
 `Uuid(as_uuid=False)`), so a row *is* the keyword arguments of its message. A renamed field fails loudly.
 """
 
-from datetime import UTC, date
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from kit.errors import DomainError, InvalidArgument
 
 #: psycopg's connection, as the stores have it.
 Driver: TypeAlias = "psycopg.AsyncConnection[tuple[Any, ...]]"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DIALECT = dialect_async()  # type: ignore[no-untyped-call]
 # A row of whatever columns.
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -111,8 +113,7 @@ class Reading(Generic[Shown]):
     def __init__(self, cls: type[Shown], query: Select[Any] | ReturningInsert[Any]) -> None:
         compiled: Any = query.compile(dialect=DIALECT)
         self._cls, self._text, self._binds = cls, str(compiled).encode(), compiled._bind_processors
-        columns = [(column.name, column.type.dialect_impl(DIALECT)) for column in query.exported_columns]
-        self._columns = [(name, kind.result_processor(DIALECT, None)) for name, kind in columns]
+        self._columns = [(column.name, _processor(column.type)) for column in query.exported_columns]
 
     async def messages(self, driver: Driver, **values: Any) -> list[Shown]:
         values |= {name: bind(values[name]) for name, bind in self._binds.items()}
@@ -122,6 +123,20 @@ class Reading(Generic[Shown]):
     def _message(self, row: tuple[Any, ...]) -> Shown:
         named = zip(self._columns, row, strict=True)
         return self._cls(**{name: processor(value) if processor else value for (name, processor), value in named})
+
+
+def _processor(kind: types.TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    if isinstance(kind, types.DateTime):
+        return _timestamp
+    return kind.dialect_impl(DIALECT).result_processor(DIALECT, None)
+
+
+def _timestamp(time: datetime | None) -> Timestamp | None:
+    """As protobuf makes it of a `datetime` itself, in a quarter of the time."""
+    if time is None:
+        return None
+    since = time - EPOCH
+    return Timestamp(seconds=since.days * 86400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def values(message: Message, table: Table, paths: list[str] | None = None) -> dict[str, Any]:
