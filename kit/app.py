@@ -15,9 +15,10 @@ from prometheus_client import start_http_server
 
 from kit import log, schema, trace
 from kit.boundary import GATHER_SECONDS, ended, forever
-from kit.bus import Bus, Consumer, Inbox, Relay
+from kit.bus import RELAY_GATHER_SECONDS, Bus, Relay
 from kit.channel import Peer
 from kit.config import ServiceSettings
+from kit.inbox import Consumer, Inbox
 from kit.retention import Retention
 from kit.server import Server, Servicers
 from kit.store import Database, Store
@@ -99,10 +100,11 @@ class Running:
         for close in self._parts.closers:
             self._stack.push_async_callback(close)
         inboxes = [Inbox(app.database, app.bus, app.store, consumer) for consumer in self._parts.consumers]
-        relay = Job("relay", Relay(app.database, app.bus, app.store).step, 0.5, app.database.emitted)
         forget = Job("forget", Retention(app.database, app.store).step, 3600.0)
         feeds = [Job(inbox.consumer.subject(), inbox.step) for inbox in inboxes]
         self._inboxes, self._feeding = inboxes, self._begun(feeds)
+        relaying = Relay(app.database, app.bus, app.store)
+        relay = Job("relay", relaying.step, 0.5, app.database.emitted, RELAY_GATHER_SECONDS)
         self._working = self._begun([relay, forget, *self._parts.jobs])
         await self.server.__aenter__()
         return self

@@ -1,4 +1,4 @@
-"""What services answer operators alike: about messages that they gave up (`kit/bus.py`), and after a restore."""
+"""What services answer operators alike: about messages that they gave up (`kit/inbox.py`), and after a restore."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from astronote.operations.v1.restore_pb2 import StopForgottenRequest
 from kit import pages, rows
 from kit.app import App, Config, Parts
 from kit.boundary import guarded
-from kit.bus import Consumer, Delivery
 from kit.errors import FailedPrecondition, NotFound
+from kit.inbox import Consumer, Delivery
 from kit.interceptors import Context
 from kit.rows import AnyRow
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from astronote.sender.v1.events_pb2 import BatchFinished, CampaignTally
-from kit.bus import Delivery
+from kit.inbox import Delivery
 from kit.store import Database
 from services.campaigns.store import CampaignStore
 

@@ -18,7 +18,7 @@ import structlog
 from astronote.campaigns.v1.automations_pb2 import Automation, Trigger
 from astronote.campaigns.v1.events_pb2 import OfferRedeemed
 from astronote.contacts.v1.events_pb2 import ContactCreated, ListJoined, TagAdded
-from kit.bus import Delivery
+from kit.inbox import Delivery
 from kit.rows import AnyRow
 from kit.store import Database
 from services.campaigns import automations
@@ -26,6 +26,7 @@ from services.campaigns.merchants import Merchants
 from services.campaigns.preparation import Audiences
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.audiences import LeaseLostError
+from services.campaigns.store.enrolments import Happening
 
 ID_BYTES = 16
 PAGE_SIZE = 5000
@@ -36,36 +37,50 @@ log = structlog.get_logger()
 
 
 class Events:
-    """`due` is set when a text may be due."""
+    """Each handles what happened together in one transaction. `due` is set when a text may be due."""
 
     def __init__(self, database: Database, due: asyncio.Event) -> None:
         self._database, self._due = database, due
 
-    async def on_contact_created(self, event: ContactCreated, delivery: Delivery) -> None:
-        await self._happened(delivery, event.merchant_id, Trigger.CONTACT_CREATED, "", [event.contact_id])
+    async def on_contacts_created(self, taken: Sequence[tuple[ContactCreated, Delivery]]) -> None:
+        await self._happened(
+            Trigger.CONTACT_CREATED,
+            [Happening(event.merchant_id, "", [event.contact_id], delivery.key) for event, delivery in taken],
+        )
 
-    async def on_list_joined(self, event: ListJoined, delivery: Delivery) -> None:
-        await self._happened(delivery, event.merchant_id, Trigger.LIST_JOINED, event.list_id, _ids(event.contact_ids))
+    async def on_lists_joined(self, taken: Sequence[tuple[ListJoined, Delivery]]) -> None:
+        await self._happened(
+            Trigger.LIST_JOINED,
+            [
+                Happening(event.merchant_id, event.list_id, _ids(event.contact_ids), delivery.key)
+                for event, delivery in taken
+            ],
+        )
 
-    async def on_tag_added(self, event: TagAdded, delivery: Delivery) -> None:
-        await self._happened(delivery, event.merchant_id, Trigger.TAG_ADDED, event.tag, _ids(event.contact_ids))
+    async def on_tags_added(self, taken: Sequence[tuple[TagAdded, Delivery]]) -> None:
+        await self._happened(
+            Trigger.TAG_ADDED,
+            [
+                Happening(event.merchant_id, event.tag, _ids(event.contact_ids), delivery.key)
+                for event, delivery in taken
+            ],
+        )
 
-    async def on_offer_redeemed(self, event: OfferRedeemed, delivery: Delivery) -> None:
-        if event.contact_id:
-            await self._happened(delivery, event.merchant_id, Trigger.OFFER_REDEEMED, "", [event.contact_id])
+    async def on_offers_redeemed(self, taken: Sequence[tuple[OfferRedeemed, Delivery]]) -> None:
+        await self._happened(
+            Trigger.OFFER_REDEEMED,
+            [
+                Happening(event.merchant_id, "", [event.contact_id], delivery.key)
+                for event, delivery in taken
+                if event.contact_id
+            ],
+        )
 
-    async def _happened(
-        self,
-        delivery: Delivery,
-        merchant_id: str,
-        event: Trigger.Event.ValueType,
-        subject: str,
-        contact_ids: Sequence[str],
-    ) -> None:
+    async def _happened(self, event: Trigger.Event.ValueType, happened: Sequence[Happening]) -> None:
         async with CampaignStore.open_pipeline(self._database) as store:
             # Nobody is enrolled twice by one event, so it needs no place in the inbox: where no automation waits for
             # it, as is the rule, nothing is written.
-            enrolled = await store.enrol(merchant_id, event, subject, contact_ids, delivery.key)
+            enrolled = await store.enrol(event, happened)
         if enrolled:
             self._due.set()
 

@@ -20,7 +20,7 @@ from astronote.sender.v1 import sender_pb2
 from astronote.sender.v1.events_pb2 import BatchFinished, CampaignTally
 from astronote.wallet.v1 import wallet_pb2
 from kit.app import App, Job, Parts
-from kit.bus import Consumer
+from kit.inbox import Consumer
 from ops.served import with_dead_letters
 from services.campaigns.automation_texts import AutomationTexts
 from services.campaigns.closing import Closer, Inquirer
@@ -52,8 +52,8 @@ from services.campaigns.starting import Starter
 
 # A million is prepared beside ten, not before.
 PREPARERS = 2
-# Contacts are made by the hundred in a second, and each is a trigger; a pull a trigger is dear.
-TRIGGERS_AT_ONCE = 4
+# Contacts are made by the hundred in a second, and each is a trigger. One may name five thousand people.
+TRIGGERS_TOGETHER_MAX = 50
 
 
 @with_dead_letters
@@ -91,10 +91,10 @@ def parts(app: App[Settings]) -> Parts:
         consumers=[
             Consumer(CampaignTally, consumers.on_tally),
             Consumer(BatchFinished, consumers.on_batch_finished),
-            Consumer(ContactCreated, events.on_contact_created, TRIGGERS_AT_ONCE),
-            Consumer(ListJoined, events.on_list_joined, TRIGGERS_AT_ONCE),
-            Consumer(TagAdded, events.on_tag_added, TRIGGERS_AT_ONCE),
-            Consumer(OfferRedeemed, events.on_offer_redeemed),
+            Consumer(ContactCreated, events.on_contacts_created, together_max=TRIGGERS_TOGETHER_MAX),
+            Consumer(ListJoined, events.on_lists_joined, together_max=TRIGGERS_TOGETHER_MAX),
+            Consumer(TagAdded, events.on_tags_added, together_max=TRIGGERS_TOGETHER_MAX),
+            Consumer(OfferRedeemed, events.on_offers_redeemed, together_max=TRIGGERS_TOGETHER_MAX),
         ],
         jobs=[
             Job("schedule", scheduler.step, 1.0),

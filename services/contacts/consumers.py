@@ -6,7 +6,7 @@ from uuid import UUID
 from astronote.campaigns.v1.events_pb2 import LinkOpened, OfferRedeemed
 from astronote.contacts.v1.audience_pb2 import ActivityCondition
 from astronote.sender.v1.events_pb2 import MessageOutcomes
-from kit.bus import Delivery
+from kit.inbox import Delivery
 from kit.store import Database
 from services.contacts.store import ContactsStore
 

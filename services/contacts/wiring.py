@@ -11,7 +11,7 @@ from astronote.contacts.v1.operations_pb2_grpc import add_ConsentOperationsServi
 from astronote.sender.v1 import privacy_pb2 as sender_privacy
 from astronote.sender.v1.events_pb2 import MessageOutcomes
 from kit.app import App, Job, Parts
-from kit.bus import Consumer
+from kit.inbox import Consumer
 from ops.served import with_dead_letters
 from services.contacts.confirming import Confirming, SignUpRetention
 from services.contacts.consumers import Consumers

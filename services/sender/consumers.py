@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from astronote.campaigns.v1.events_pb2 import LinkOpened
-from kit.bus import Delivery, RetryLater
+from kit.inbox import Delivery, RetryLater
 from kit.store import Database
 from services.sender.delivery import PROVEN
 from services.sender.store import SenderStore

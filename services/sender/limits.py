@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from kit.bus import RetryLater
+from kit.inbox import RetryLater
 
 # What may leave at once after a pause: more would be twice the limit in some second.
 BURST = timedelta(seconds=0.1)

@@ -19,8 +19,8 @@ from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
 from astronote.sender.v1.batches_pb2 import BatchRecipient, SendBatch
 from astronote.sender.v1.sender_pb2 import Message
 from kit import crash
-from kit.bus import Delivery, RetryLater
 from kit.channel import Peer
+from kit.inbox import Delivery, RetryLater
 from kit.rows import AnyRow
 from kit.store import Database
 from services.sender import outcomes

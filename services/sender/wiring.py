@@ -14,7 +14,7 @@ from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.sender.v1.operations_pb2_grpc import add_RouteOperationsServiceServicer_to_server
 from astronote.wallet.v1 import wallet_pb2
 from kit.app import App, Job, Parts
-from kit.bus import Consumer
+from kit.inbox import Consumer
 from ops.served import with_dead_letters
 from services.sender.admission import BULK, SINGLE, Admissions
 from services.sender.audit import Recount, TextRetention, WebhookRetention

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from astronote.accounts.v1.events_pb2 import MerchantRegistered
-from kit.bus import Delivery
+from kit.inbox import Delivery
 from kit.store import Database
 from services.wallet.store import WalletStore
 from services.wallet.welcome import Welcome

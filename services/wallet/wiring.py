@@ -19,7 +19,7 @@ from astronote.wallet.v1.promotions_pb2_grpc import add_PromotionsServiceService
 from astronote.wallet.v1.statements_pb2_grpc import add_StatementsServiceServicer_to_server
 from astronote.wallet.v1.wallet_pb2_grpc import add_WalletServiceServicer_to_server
 from kit.app import App, Job, Parts
-from kit.bus import Consumer
+from kit.inbox import Consumer
 from ops.served import with_dead_letters
 from services.wallet import expiry, topping_up
 from services.wallet.audit import recount

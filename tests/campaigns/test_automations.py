@@ -24,6 +24,7 @@ from astronote.contacts.v1.contacts_pb2_grpc import ContactsServiceStub, Imports
 from astronote.contacts.v1.lists_pb2_grpc import ListsServiceStub
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.audiences import LeaseLostError
+from services.campaigns.store.enrolments import Happening
 from tests.campaigns.shop import Shop, refusal, sending, undone
 
 FIRST, SECOND = "+306911111111", "+306922222222"
@@ -116,7 +117,7 @@ async def test_who_is_new_is_welcomed_once_and_who_is_imported_is_not(rich_shop:
     # What is heard twice, under another key say, happened once.
     async with CampaignStore.open_pipeline(rich_shop.mesh.app("campaigns").database) as store:
         contact_id = str(uuid.UUID(bytes=batch.recipients[0].contact_id))
-        await store.enrol(rich_shop.merchant_id, Trigger.CONTACT_CREATED, "", [contact_id], "other")
+        await store.enrol(Trigger.CONTACT_CREATED, [Happening(rich_shop.merchant_id, "", [contact_id], "other")])
     seen = await stats(rich_shop, "welcome")
     assert (seen.triggered, seen.waiting, seen.counts.targeted, seen.counts.queued) == (1, 0, 1, 1)
     assert (await rich_shop.call(CampaignsServiceStub, "ListCampaigns", ListCampaignsRequest())).campaigns == []
@@ -192,8 +193,8 @@ async def test_whoever_lost_the_lease_makes_no_campaign(shop: Shop) -> None:
     always = await own(shop, Trigger.OFFER_REDEEMED, {}, repeat=Automation.ALWAYS, delay_minutes=1)
     contact_id, app = await person(shop, FIRST), shop.mesh.app("campaigns")
     async with CampaignStore.open_pipeline(app.database) as store:
-        for key in ("one", "one", "two"):
-            await store.enrol(shop.merchant_id, Trigger.OFFER_REDEEMED, "", [contact_id], key)
+        happened = [Happening(shop.merchant_id, "", [contact_id], key) for key in ("one", "one", "two")]
+        assert await store.enrol(Trigger.OFFER_REDEEMED, happened) == 2
     assert (await stats(shop, always.id)).triggered == 2
     async with undone(shop.mesh) as store:
         mine = {"merchant_id": shop.merchant_id}

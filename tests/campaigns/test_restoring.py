@@ -11,6 +11,7 @@ from astronote.campaigns.v1.automations_pb2 import Automation, Trigger
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from services.campaigns.servicers.restoring import miss_starts
 from services.campaigns.store import CampaignStore
+from services.campaigns.store.enrolments import Happening
 from tests.campaigns.shop import Shop, sending, undone
 from tests.campaigns.test_automations import own, person
 from tests.campaigns.test_scheduling import schedule, tomorrow
@@ -68,7 +69,7 @@ async def test_texts_and_days_of_automations_that_are_due_are_passed_over(rich_s
     mine = "WHERE merchant_id = :merchant_id"
     async with undone(rich_shop.mesh) as store:
         values = {"merchant_id": rich_shop.merchant_id}
-        await store.enrol(rich_shop.merchant_id, Trigger.OFFER_REDEEMED, "", ids, "key")
+        await store.enrol(Trigger.OFFER_REDEEMED, [Happening(rich_shop.merchant_id, "", ids, "key")])
         due = f"UPDATE enrolments SET due_time = 'epoch' {mine} AND contact_id = :id"
         await store.connection.execute(text(due), values | {"id": ids[0]})
         ran = f"UPDATE automations SET run_time = now() - interval '30 hours' {mine} AND id = :id RETURNING run_time"

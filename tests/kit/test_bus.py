@@ -11,10 +11,11 @@ from sqlalchemy import func, select, text
 from astronote.accounts.v1.events_pb2 import MerchantRegistered
 from astronote.sender.v1.batches_pb2 import SendBatch
 from deploy.local.nats import Nats
-from kit import bus as kit_bus
+from kit import inbox as kit_inbox
 from kit import trace
 from kit.boundary import ended, forever
-from kit.bus import Bus, Consumer, Delivery, Inbox, Relay, RetryLater, work_subject
+from kit.bus import Bus, Relay, work_subject
+from kit.inbox import Consumer, Delivery, Inbox, RetryLater
 from kit.store import Database
 from services.accounts.settings import Settings
 from services.accounts.store import AccountStore as Store
@@ -189,7 +190,7 @@ async def test_an_effect_and_its_inbox_key_are_one_transaction(database: Databas
 async def test_what_can_not_be_handled_becomes_a_dead_letter(
     database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit_bus, "MAX_DELIVER", 2)
+    monkeypatch.setattr(kit_inbox, "MAX_DELIVER", 2)
     tries = []
 
     async def handle(batch: SendBatch, delivery: Delivery) -> None:
@@ -264,10 +265,29 @@ async def test_hands_are_used_up_to_their_number_and_no_further(database: Databa
     assert most == 3
 
 
+async def test_what_comes_together_is_handled_together_and_holds_up_no_other(database: Database, bus: Bus) -> None:
+    taken: list[list[int]] = []
+
+    async def handle(batches: list[tuple[SendBatch, Delivery]]) -> None:
+        taken.append([batch.batch_id for batch, _ in batches])
+        if taken[-1].count(2) and len(taken) <= 4:
+            raise ValueError("one of them")
+
+    lane = f"lane{uuid.uuid4().hex[:8]}"
+    for number in range(3):
+        await bus.publish(
+            work_subject(SendBatch, lane), SendBatch(batch_id=number).SerializeToString(), f"{lane}-{number}"
+        )
+    async with Fed(database, bus, handle, message=SendBatch, lane=lane, together_max=50):
+        await until(lambda: len(taken) > 4)
+    # Together, each alone, and the one again that could not be handled then.
+    assert taken == [[0, 1, 2], [0], [1], [2], [2]]
+
+
 async def test_a_stream_that_was_wiped_is_made_again(
     database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit_bus, "FETCH_SECONDS", 0.5)
+    monkeypatch.setattr(kit_inbox, "FETCH_SECONDS", 0.5)
     seen = []
 
     async def handle(batch: SendBatch, delivery: Delivery) -> None:
@@ -319,6 +339,6 @@ async def test_an_event_and_work_go_on_in_the_trace_in_which_they_were_said(data
     async with Fed(database, bus, handle), Fed(database, bus, handle, message=SendBatch, lane=lane):
         await Relay(database, bus, Store).step()
         await bus.publish(work_subject(SendBatch, lane), SendBatch().SerializeToString(), lane, trace.of(work))
-        await until(lambda: len(seen) == 2)
-    assert seen == {"MerchantRegistered": said, "SendBatch": work}
+        # What other tests have said comes first.
+        await until(lambda: seen == {"MerchantRegistered": said, "SendBatch": work})
     assert trace.current() == ""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kit.bus import RetryLater
+from kit.inbox import RetryLater
 from services.sender.limits import Bucket, Hands, NoPlace, Place, Rates, reserve
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

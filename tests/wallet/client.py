@@ -12,7 +12,7 @@ from google.rpc.status_pb2 import Status
 from astronote.accounts.v1.events_pb2 import MerchantRegistered
 from astronote.wallet.v1 import wallet_pb2 as pb
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
-from kit.bus import Delivery
+from kit.inbox import Delivery
 from services.wallet.consumers import Consumers
 from services.wallet.welcome import Welcome
 

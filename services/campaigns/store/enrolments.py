@@ -3,6 +3,7 @@ being texted twice on one occasion.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,13 +16,17 @@ from kit.store import Store
 from services.campaigns.store.audiences import LeaseLostError
 from services.campaigns.tables import automations
 
+# In the order of the key, so that of two who enrol the same people none waits for the other in a circle.
 _ENROL = """
     INSERT INTO enrolments (merchant_id, automation_id, contact_id, occasion, due_time)
-    SELECT a.merchant_id, a.id, c.id, CASE a.repeat WHEN 'ALWAYS' THEN %(key)s ELSE '' END,
+    SELECT a.merchant_id, a.id, c.id, CASE a.repeat WHEN 'ALWAYS' THEN h.key ELSE '' END AS occasion,
            now() + make_interval(mins => a.delay_minutes)
-    FROM automations a CROSS JOIN unnest(CAST(%(contact_ids)s AS uuid[])) c(id)
-    WHERE a.merchant_id = CAST(%(merchant_id)s AS uuid) AND a.enabled AND a.trigger->>'event' = %(event)s
-      AND coalesce(a.trigger->>'listId', a.trigger->>'tag', '') = %(subject)s
+    FROM unnest(CAST(%(merchant_ids)s AS uuid[]), CAST(%(subjects)s AS text[]), CAST(%(contact_ids)s AS text[]),
+                CAST(%(keys)s AS text[])) h(merchant_id, subject, contact_ids, key)
+    JOIN automations a ON a.merchant_id = h.merchant_id AND a.enabled AND a.trigger->>'event' = %(event)s
+        AND coalesce(a.trigger->>'listId', a.trigger->>'tag', '') = h.subject
+    CROSS JOIN LATERAL unnest(CAST(h.contact_ids AS uuid[])) c(id)
+    ORDER BY a.merchant_id, a.id, c.id, occasion
     ON CONFLICT DO NOTHING
 """
 _ENROL_PAGE = text("""
@@ -60,16 +65,29 @@ _SETTLE = text("""
 """)
 
 
+@dataclass(frozen=True)
+class Happening:
+    """That an event, whose own key it is, happened to a merchant's contacts. The subject: which list, or which tag."""
+
+    merchant_id: str
+    subject: str
+    contact_ids: Sequence[str]
+    key: str
+
+
 class EnrolmentStatements(Store):
-    async def enrol(
-        self, merchant_id: str, event: Trigger.Event.ValueType, subject: str, contact_ids: Sequence[str], key: str
-    ) -> int:
-        """It happened to these contacts; `key` is the event's own. On an occasion that was there before nothing is.
-        How many are enrolled by it.
+    async def enrol(self, event: Trigger.Event.ValueType, happened: Sequence[Happening]) -> int:
+        """Each of them happened to its contacts. On an occasion that was there before nothing is. How many are enrolled
+        by it.
         """
-        parameters: dict[str, Any] = {"merchant_id": merchant_id, "contact_ids": list(contact_ids), "subject": subject}
-        happened = parameters | {"event": Trigger.Event.Name(event), "key": key}
-        return (await self.driver.execute(_ENROL, happened)).rowcount
+        values: dict[str, Any] = {
+            "event": Trigger.Event.Name(event),
+            "merchant_ids": [each.merchant_id for each in happened],
+            "subjects": [each.subject for each in happened],
+            "contact_ids": [f"{{{','.join(each.contact_ids)}}}" for each in happened],
+            "keys": [each.key for each in happened],
+        }
+        return (await self.driver.execute(_ENROL, values)).rowcount
 
     async def enrol_page(self, run: AnyRow, contact_ids: Sequence[str], occasion: str, due_time: datetime) -> None:
         """Some of those for whom a day came."""
