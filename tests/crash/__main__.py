@@ -31,7 +31,7 @@ def main() -> int:
     console.print(table(verdicts))
     for verdict in verdicts:
         for violation in verdict.violations:
-            console.print(f"[red]✗[/] {verdict.run.name}: {violation}", markup=True)
+            console.print(f"✗ {verdict.run.name}: {violation}", style="red", markup=False)
     bad = sum(bool(verdict.violations) for verdict in verdicts)
     accepted = sum(verdict.figures.get("accepted", 0) for verdict in verdicts)
     console.print(f"{len(verdicts)} runs, {accepted} texts accepted, {bad} runs with violations")
@@ -66,11 +66,11 @@ def perform(runs: list[Run], meshes: int) -> list[Verdict]:
             futures = [pool.submit(work) for _ in range(min(meshes, len(runs)))]
             try:
                 verdicts = [verdict for future in futures for verdict in future.result()]
-            except BaseException:  # Ctrl-C, or a mesh that did not start: the runs in hand are the last
+            finally:
+                # After Ctrl-C, or where a mesh did not start, the runs in hand are the last.
                 with contextlib.suppress(Empty):
                     while True:
                         waiting.get_nowait()
-                raise
     order = {run: place for place, run in enumerate(runs)}
     return sorted(verdicts, key=lambda verdict: order[verdict.run])
 

@@ -185,8 +185,11 @@ def _campaigns(roll: Roll, campaigns: list[tuple[Shop, str]], failures: list[str
 
     with ThreadPoolExecutor(1) as pool:
         sending = pool.submit(send)
-        yield
-        ended.set()
+        try:
+            yield
+        finally:
+            # Or the pool would wait for it for ever.
+            ended.set()
         sending.result()
 
 
