@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import figures, plots
+from bench import figures, plots, simulation
 from bench.figures import Figure, processes_of
 
 PAGE = Path("docs/performance.md")
@@ -12,6 +12,8 @@ BEGIN, END = "<!-- make bench-publish: from here -->", "<!-- make bench-publish:
 CAMPAIGNS = (10_000_000, 100_000_000)
 # One that is sent within the hour is what merchants expect of a large campaign.
 SECONDS = 3600.0
+# `BATCHES_AHEAD` for a mesh of more than one machine.
+AHEAD = 32
 #: What stands in the mesh for others, and is no part of it.
 NOT_OURS = ("mitto", "stripe")
 
@@ -33,7 +35,7 @@ def _shown(found: Sequence[Figure]) -> str:
         seen = f"{figures.number(figure.value)} {figure.unit}{'' if figure.holds else ' **(missed)**'}"
         lines.append(f"| {figure.name} | {seen} | {figures.aim(figure)} | {ratio} |")
     pictures = [f"![{name}](pictures/bench/{name}.svg)" for name in ("aims", "campaigns", "costs")]
-    return "\n".join([*lines, "", *pictures, "", *_capacity(found)]) + "\n"
+    return "\n".join([*lines, "", *pictures, "", *_capacity(found), "", *_simulated(found)]) + "\n"
 
 
 def _capacity(found: Sequence[Figure]) -> list[str]:
@@ -47,4 +49,27 @@ def _capacity(found: Sequence[Figure]) -> list[str]:
         cores = [size / SECONDS * milliseconds / 1e6 for size in CAMPAIGNS]
         needs = " | ".join(figures.number(each) for each in cores)
         lines.append(f"| {name} | {figures.number(1e6 / milliseconds)} | {needs} |")
+    return lines
+
+
+def _simulated(found: Sequence[Figure]) -> list[str]:
+    """What meshes would carry, and which queue is the fullest in them."""
+    costs = processes_of(found)
+    if not costs:
+        return []
+    lines = [
+        "| Mesh | one campaign of 10 million | the same, 32 batches ahead | eight at once, 100 million together |",
+        "|---|---|---|---|",
+    ]
+    for name, cores in simulation.MESHES.items():
+        outcomes = [
+            simulation.simulate(costs, cores, CAMPAIGNS[0]),
+            simulation.simulate(costs, cores, CAMPAIGNS[0], ahead=AHEAD),
+            simulation.simulate(costs, cores, CAMPAIGNS[1], campaigns=8),
+        ]
+        cells = [
+            f"{figures.number(each.recipients_per_second)}/s; {each.fullest} {each.load:.0%} full" for each in outcomes
+        ]
+        minutes = CAMPAIGNS[1] / outcomes[-1].recipients_per_second / 60
+        lines.append(f"| {name} | {' | '.join(cells)}; {minutes:,.0f} min |")
     return lines
