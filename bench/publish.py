@@ -58,7 +58,8 @@ def _simulated(found: Sequence[Figure]) -> list[str]:
     if not costs:
         return []
     lines = [
-        "| Mesh | one campaign of 10 million | the same, 32 batches ahead | eight at once, 100 million together |",
+        f"| Mesh | one campaign of 10 million | the same, {AHEAD} batches ahead |"
+        " eight at once, 100 million together |",
         "|---|---|---|---|",
     ]
     for name, cores in simulation.MESHES.items():

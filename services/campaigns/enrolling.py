@@ -6,9 +6,10 @@ somebody dies over it. Whoever is enrolled for an occasion is not enrolled for i
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -33,6 +34,8 @@ PAGE_SIZE = 5000
 LEASE_SECONDS = 60
 # A greeting that would come later than that is not sent on that day.
 LATE_MAX = timedelta(hours=12)
+Said = TypeVar("Said", ContactCreated, ListJoined, TagAdded, OfferRedeemed)
+Taken: TypeAlias = Sequence[tuple[Said, Delivery]]
 log = structlog.get_logger()
 
 
@@ -42,41 +45,23 @@ class Events:
     def __init__(self, database: Database, due: asyncio.Event) -> None:
         self._database, self._due = database, due
 
-    async def on_contacts_created(self, taken: Sequence[tuple[ContactCreated, Delivery]]) -> None:
-        await self._happened(
-            Trigger.CONTACT_CREATED,
-            [Happening(event.merchant_id, "", [event.contact_id], delivery.key) for event, delivery in taken],
-        )
+    async def on_contacts_created(self, taken: Taken[ContactCreated]) -> None:
+        await self._happened(Trigger.CONTACT_CREATED, taken, lambda event: ("", [event.contact_id]))
 
-    async def on_lists_joined(self, taken: Sequence[tuple[ListJoined, Delivery]]) -> None:
-        await self._happened(
-            Trigger.LIST_JOINED,
-            [
-                Happening(event.merchant_id, event.list_id, _ids(event.contact_ids), delivery.key)
-                for event, delivery in taken
-            ],
-        )
+    async def on_lists_joined(self, taken: Taken[ListJoined]) -> None:
+        await self._happened(Trigger.LIST_JOINED, taken, lambda event: (event.list_id, _ids(event.contact_ids)))
 
-    async def on_tags_added(self, taken: Sequence[tuple[TagAdded, Delivery]]) -> None:
-        await self._happened(
-            Trigger.TAG_ADDED,
-            [
-                Happening(event.merchant_id, event.tag, _ids(event.contact_ids), delivery.key)
-                for event, delivery in taken
-            ],
-        )
+    async def on_tags_added(self, taken: Taken[TagAdded]) -> None:
+        await self._happened(Trigger.TAG_ADDED, taken, lambda event: (event.tag, _ids(event.contact_ids)))
 
-    async def on_offers_redeemed(self, taken: Sequence[tuple[OfferRedeemed, Delivery]]) -> None:
-        await self._happened(
-            Trigger.OFFER_REDEEMED,
-            [
-                Happening(event.merchant_id, "", [event.contact_id], delivery.key)
-                for event, delivery in taken
-                if event.contact_id
-            ],
-        )
+    async def on_offers_redeemed(self, taken: Taken[OfferRedeemed]) -> None:
+        await self._happened(Trigger.OFFER_REDEEMED, taken, lambda event: ("", list(filter(None, [event.contact_id]))))
 
-    async def _happened(self, event: Trigger.Event.ValueType, happened: Sequence[Happening]) -> None:
+    async def _happened(
+        self, event: Trigger.Event.ValueType, taken: Taken[Said], read: Callable[[Said], tuple[str, list[str]]]
+    ) -> None:
+        """`read`: the subject and the contacts of what was said."""
+        happened = [Happening(said.merchant_id, *read(said), delivery.key) for said, delivery in taken]
         async with CampaignStore.open_pipeline(self._database) as store:
             # Nobody is enrolled twice by one event, so it needs no place in the inbox: where no automation waits for
             # it, as is the rule, nothing is written.
