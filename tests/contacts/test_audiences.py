@@ -150,7 +150,9 @@ async def test_one_event_leaves_with_the_first_withdrawal(book: Client):
             heard += [event] if event.merchant_id == book.merchant_id else []
     assert heard == [ConsentWithdrawn(merchant_id=book.merchant_id, contact_id=person.id, source="STOP")]
     await subscription.unsubscribe()
-    assert await events(book) == []
+    async with asyncio.timeout(10):
+        while await events(book):
+            await asyncio.sleep(0.02)
 
 
 async def test_a_merchant_s_own_word_suppresses_too(book: Client):
