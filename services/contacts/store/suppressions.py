@@ -23,8 +23,10 @@ from services.contacts.tables import contacts, suppressions
 log = structlog.get_logger()
 
 SUPPRESSED = "SELECT FROM suppressions WHERE merchant_id = %(merchant_id)s AND phone_hash = %(phone_hash)s"
+# Arrays stand behind SELECTs, here and below, so that the planner takes them for short and looks each phone up.
 OPTED_OUT = """
-SELECT DISTINCT asked.phone FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
+SELECT DISTINCT asked.phone
+FROM unnest((SELECT %(phones)s::text[]), (SELECT %(hashes)s::bytea[])) AS asked (phone, phone_hash)
 WHERE EXISTS (
     SELECT FROM suppressions
     WHERE suppressions.merchant_id = %(merchant_id)s AND suppressions.phone_hash = asked.phone_hash
@@ -39,7 +41,7 @@ WHERE EXISTS (
 REHASH_CONTACTS = """
 WITH those AS (
     SELECT contacts.id, asked.phone_hash
-    FROM unnest(%(phones)s::text[], %(hashes)s::bytea[]) AS asked (phone, phone_hash)
+    FROM unnest((SELECT %(phones)s::text[]), (SELECT %(hashes)s::bytea[])) AS asked (phone, phone_hash)
     JOIN contacts ON contacts.merchant_id = %(merchant_id)s::uuid AND contacts.phone = asked.phone
     ORDER BY asked.phone
     FOR UPDATE OF contacts
@@ -53,7 +55,8 @@ WHERE contacts.merchant_id = %(merchant_id)s::uuid AND contacts.id = those.id
 REHASH_SUPPRESSIONS = """
 WITH old AS (
     SELECT suppressions.phone_hash AS old_hash, asked.phone_hash, suppressions.source, suppressions.create_time
-    FROM unnest(%(phones)s::text[], %(hashes)s::bytea[], %(others)s::bytea[]) AS asked (phone, phone_hash, other_hash)
+    FROM unnest((SELECT %(phones)s::text[]), (SELECT %(hashes)s::bytea[]), (SELECT %(others)s::bytea[]))
+        AS asked (phone, phone_hash, other_hash)
     JOIN suppressions ON suppressions.merchant_id = %(merchant_id)s::uuid AND suppressions.phone_hash = asked.other_hash
     ORDER BY asked.phone, asked.other_hash
     FOR UPDATE OF suppressions
