@@ -32,7 +32,9 @@ Config = TypeVar("Config", bound=ServiceSettings)
 
 @dataclass(frozen=True)
 class Job:
-    """Background work: `step` runs for ever, at once again while it answers that more is waiting (`forever`)."""
+    """Background work: `step` runs for ever, at once again while it answers that more is waiting (`forever`). What is
+    woken looks by itself only for what other processes have left.
+    """
 
     name: str
     step: Callable[[], Awaitable[bool]]
@@ -104,7 +106,7 @@ class Running:
         feeds = [Job(inbox.consumer.subject(), inbox.step) for inbox in inboxes]
         self._inboxes, self._feeding = inboxes, self._begun(feeds)
         relaying = Relay(app.database, app.bus, app.store)
-        relay = Job("relay", relaying.step, 0.5, app.database.emitted, RELAY_GATHER_SECONDS)
+        relay = Job("relay", relaying.step, 2.0, app.database.emitted, RELAY_GATHER_SECONDS)
         self._working = self._begun([relay, forget, *self._parts.jobs])
         await self.server.__aenter__()
         return self

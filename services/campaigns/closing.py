@@ -36,6 +36,8 @@ class Closer:
     async def step(self) -> bool:
         async with CampaignStore.open_pipeline(self._database) as store:
             rows = await store.closable(ROUND_SIZE, RETRY_SECONDS, WAIT_SECONDS)
+        if not rows:
+            return False
         closed = await asyncio.gather(*(self._close_hold(row) for row in rows), return_exceptions=True)
         async with CampaignStore.open_pipeline(self._database) as store:
             for row, is_closed in zip(rows, closed, strict=True):

@@ -18,7 +18,9 @@ class Consumers:
         async with CampaignStore.open_pipeline(self._database) as store:
             if await store.first_time(delivery.key):
                 await store.apply_tally(event)
-        self._ended.set()
+        # With texts on the road it can't be closed yet, and a large campaign has hundreds of tallies.
+        if not event.accepted and not event.unknown:
+            self._ended.set()
 
     async def on_batch_finished(self, event: BatchFinished, delivery: Delivery) -> None:
         async with CampaignStore.open_pipeline(self._database) as store:

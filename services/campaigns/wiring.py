@@ -98,8 +98,8 @@ def parts(app: App[Settings]) -> Parts:
         ],
         jobs=[
             Job("schedule", scheduler.step, 1.0),
-            *(Job(f"prepare {number}", preparer.step, 1.0, started) for number in range(PREPARERS)),
-            Job("hold", preparer.hold_step, 1.0, started),
+            *(Job(f"prepare {number}", preparer.step, 2.0, started) for number in range(PREPARERS)),
+            Job("hold", preparer.hold_step, 2.0, started),
             Job("dispatch", dispatcher.step, 1.0, due),
             Job("automation days", Days(database, merchants, audiences, triggered).step, 1.0),
             Job("automation texts", texts.step, 1.0, triggered),

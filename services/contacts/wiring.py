@@ -68,14 +68,14 @@ def parts(app: App[Settings]) -> Parts:
             Consumer(OfferRedeemed, consumers.on_offer_redeemed),
         ],
         jobs=[
-            Job("confirmations", Confirming(app.database, sender, base_url).step, 1.0, asked),
+            Job("confirmations", Confirming(app.database, sender, base_url).step, 2.0, asked),
             Job("old sign-ups", SignUpRetention(app.database).step, 3600.0),
-            Job("erasures", erasing.step, 1.0, erased),
+            Job("erasures", erasing.step, 2.0, erased),
             Job("old rejects", RejectRetention(app.database, app.settings.reject_retention_seconds).step, 3600.0),
             Job("suppression keys", Rehashing(app.database, hashed).step, 600.0),
             Job("links of consents", Linking(app.database).step, 1.0),
             Job("activity", Folding(app.database).step, 1.0),
-            Job("imports", importing.step, 1.0, stored),
+            Job("imports", importing.step, 2.0, stored),
             Job("stale uploads", Sweeping(app.database).step, 600.0),
         ],
     )

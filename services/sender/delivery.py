@@ -24,6 +24,8 @@ BODIES_A_ROUND = 500
 BYTES_A_ROUND = 1 << 20
 # A round has events for campaigns and contacts, and a campaign's tally, however few its reports.
 GATHER_SECONDS = 0.1
+# A message is mostly a moment behind its report.
+PARKED_SECONDS = 0.3
 PARKED_A_ROUND = 5000
 SETTLEMENTS_A_ROUND = 20
 TIMEOUT_SECONDS = 10
@@ -50,6 +52,8 @@ class Applier:
     def __init__(self, database: Database, wait_seconds: float, lookup_after_seconds: float) -> None:
         self._database, self._wait_seconds = database, wait_seconds
         self._lookup_after_seconds = lookup_after_seconds
+        #: Set when reports came whose messages are still to come.
+        self.parked = asyncio.Event()
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
@@ -58,6 +62,8 @@ class Applier:
                 return False
             reading, applied = await self.apply(store, bodies)
             crash.point("report.applied")
+        if applied.absent:
+            self.parked.set()
         count(reading, applied)
         return is_full
 
@@ -80,6 +86,8 @@ class Applier:
         async with SenderStore.open_pipeline(self._database) as store:
             applied = await store.apply_reports(parked)
             given_up = await store.unpark(parked, applied.absent, before)
+        if applied.absent:
+            self.parked.set()
         ORPHANED.inc(given_up)
         count(Reading(), applied)
         return len(parked) == PARKED_A_ROUND

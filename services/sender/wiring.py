@@ -19,7 +19,7 @@ from ops.served import with_dead_letters
 from services.sender.admission import BULK, SINGLE, Admissions
 from services.sender.audit import Recount, TextRetention, WebhookRetention
 from services.sender.consumers import Consumers
-from services.sender.delivery import GATHER_SECONDS, Applier, Expirer, Settler
+from services.sender.delivery import GATHER_SECONDS, PARKED_SECONDS, Applier, Expirer, Settler
 from services.sender.evidence import Detective
 from services.sender.figures import INTERVAL_SECONDS, Figures
 from services.sender.help import Answers
@@ -75,18 +75,18 @@ def parts(app: App[Settings]) -> Parts:
         ],
         jobs=[
             Job("single texts", singles.step, 1.0, singles.due),
-            Job("apply reports", applier.step, 1.0, received, GATHER_SECONDS),
-            Job("apply parked reports", applier.parked_step, 0.3),
+            Job("apply reports", applier.step, 2.0, received, GATHER_SECONDS),
+            Job("apply parked reports", applier.parked_step, 2.0, applier.parked, PARKED_SECONDS),
             Job("expire", expirer.step, min(10.0, settings.validity_seconds / 10)),
             Job("look up", Detective(database, mitto, campaigns, settings).step, 1.0),
             Job("recount", Recount(database).step, settings.recount_interval_seconds),
             Job("figures", Figures(database).step, INTERVAL_SECONDS),
             Job("drop webhooks", WebhookRetention(database, settings.webhook_retention_seconds).step, 3600.0),
             Job("forget texts", TextRetention(database, settings.text_retention_seconds).step, 3600.0),
-            Job("read inbound", listener.step, 1.0, posted),
-            Job("show inbound", listener.look_step, 1.0, arrived),
-            Job("obey inbound", Obedience(database, contacts, Answers(merchants, singles)).step, 1.0, pending),
-            Job("settle", Settler(database, wallet).step, 1.0, settle),
+            Job("read inbound", listener.step, 2.0, posted),
+            Job("show inbound", listener.look_step, 2.0, arrived),
+            Job("obey inbound", Obedience(database, contacts, Answers(merchants, singles)).step, 2.0, pending),
+            Job("settle", Settler(database, wallet).step, 2.0, settle),
         ],
         closers=[mitto.close],
     )

@@ -156,8 +156,9 @@ class CampaignStatements(HistoryStatements):
         again = claimed.values(close_time=_after(retry_seconds)).returning(campaigns)
         found = (await self.connection.execute(again)).all()
         waiting = [row.id for row in found if not books.is_settled(row)]
-        later = update(campaigns).where(campaigns.c.id.in_(waiting)).values(close_time=_after(wait_seconds))
-        await self.connection.execute(later)
+        if waiting:
+            later = update(campaigns).where(campaigns.c.id.in_(waiting)).values(close_time=_after(wait_seconds))
+            await self.connection.execute(later)
         return [row for row in found if books.is_settled(row)]
 
     async def finalize(self, id: str) -> None:
