@@ -181,7 +181,7 @@ class Singles:
             return False
         crash.point("single.taken")
         ends = await asyncio.gather(*(self._look_after(single) for single in singles), return_exceptions=True)
-        closed = [single.batch_id for single, end in zip(singles, ends, strict=True) if end is True]
+        closed = [single for single, end in zip(singles, ends, strict=True) if end is True]
         if closed:
             async with SenderStore.open_pipeline(self._database) as store:
                 await store.drop_singles(closed)
@@ -247,7 +247,7 @@ class Singles:
             if refusal:
                 stands = await store.refuse_single(single, refusal, is_told=is_told)
             else:
-                stands = await store.pay_single(single.batch_id)
+                stands = await store.pay_single(single)
         if not stands:
             raise REFUSALS.get(refusal, InsufficientCredits)(credits=single.amount)
         crash.point("single.paid")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Update, delete, func, select, text, true, update
+from sqlalchemy import ColumnElement, Update, delete, func, select, text, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.sender.v1.batches_pb2 import SendBatch
@@ -83,11 +83,20 @@ class SingleStatements(Store):
         ids = (await self.connection.execute(taken.values(values).returning(singles.c.batch_id))).scalars().all()
         return list((await self.connection.execute(_CARE.where(singles.c.batch_id.in_(ids)))).all())
 
-    async def pay_single(self, batch_id: int) -> bool:
-        """It is paid for, and due; false where it never was."""
+    async def pay_single(self, single: AnyRow) -> bool:
+        """It is paid for, and due; false where it never was. Where it was refused and forgotten before it was paid for,
+        its row comes again, or is looked after again, so that the hold is closed.
+        """
         paid = {"state": "PAID", "due_time": func.now()}
-        await self.connection.execute(_prepared(batch_id).values(paid))
-        return await self.stands(batch_id)
+        result = await self.connection.execute(_prepared(single.batch_id).values(paid))
+        if not result.rowcount:
+            row = {column.name: single._mapping[column.name] for column in singles.c}
+            due = {"due_time": func.now(), "generation": singles.c.generation + 1}
+            again = insert(singles).values(row | {"state": "REFUSED", "due_time": func.now()})
+            await self.connection.execute(
+                again.on_conflict_do_update(index_elements=["batch_id"], set_=due, where=singles.c.state == "REFUSED")
+            )
+        return await self.stands(single.batch_id)
 
     async def leave_single(self, batch_id: int) -> bool:
         """It is paid for later, and its callers are told that it is queued; false where it never was."""
@@ -148,9 +157,10 @@ class SingleStatements(Store):
         kept = insert(batches).values(done)
         await self.connection.execute(kept.on_conflict_do_update(index_elements=["id"], set_=done))
 
-    async def drop_singles(self, batch_ids: Sequence[int]) -> None:
-        """Their books are closed."""
-        await self.connection.execute(delete(singles).where(singles.c.batch_id.in_(batch_ids)))
+    async def drop_singles(self, closed: Sequence[AnyRow]) -> None:
+        """Their books are closed, where nobody has looked after them since."""
+        those = tuple_(singles.c.batch_id, singles.c.generation).in_([(row.batch_id, row.generation) for row in closed])
+        await self.connection.execute(delete(singles).where(those))
 
 
 def _prepared(batch_id: int) -> "Update":
