@@ -124,7 +124,8 @@ class Relay:
         )
         claim = (
             update(outbox)
-            .where(outbox.c.id.in_(free.scalar_subquery()))
+            # As an array: a subquery may be run for each row, and would find the next ones each time.
+            .where(outbox.c.id == func.any(func.array(free.scalar_subquery())))
             .values(claim_expire_time=func.now() + text(f"interval '{CLAIM_SECONDS} seconds'"))
             .returning(outbox, (func.now() - outbox.c.create_time).label("age"))
         )
