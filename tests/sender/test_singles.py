@@ -24,7 +24,6 @@ from astronote.wallet.v1.guards_pb2_grpc import SpendingServiceStub
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
 from deploy.local.mitto import MittoStandIn
 from kit import errors
-from services.sender.singles import Singles
 from tests.conftest import TestMesh
 from tests.sender.road import Shop, post, provider
 from tests.wallet.client import Client, reason
@@ -314,35 +313,6 @@ async def test_a_refusal_that_nobody_heard_stands_in_the_message(
     query = text("SELECT state FROM batches WHERE id = :id AND advance_time IS NOT NULL")
     async with mesh.app("sender").database.pipeline.connect() as connection:
         assert await connection.scalar(query, {"id": queued.id >> 17}) == "DONE"
-
-
-async def test_a_hold_of_what_was_refused_and_forgotten_meanwhile_is_closed(
-    mesh: TestMesh, shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frozen, wallets, all_held = asyncio.Event(), Client(mesh, shop.merchant_id), str(uuid.uuid4())
-    pay = Singles._pay
-
-    async def late(self: Singles, single: Any, *, is_told: bool) -> None:
-        if is_told:
-            await frozen.wait()
-        await pay(self, single, is_told=is_told)
-
-    monkeypatch.setattr(Singles, "_pay", late)
-    await wallets("Hold", "sender", hold_id=all_held, amount=CREDITS)
-    sending = asyncio.create_task(send(shop))
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not await singles(mesh, shop):
-            await asyncio.sleep(0.02)
-        while await singles(mesh, shop):
-            await asyncio.sleep(0.02)
-    await wallets("CloseHold", "sender", hold_id=all_held)
-    frozen.set()
-    assert (await message(shop, (await sending).id)).error == "insufficient_credits"
-    async with asyncio.timeout(WAIT_SECONDS):
-        while {hold.state for hold in await holds(shop)} != {wallet.HoldRecord.CLOSED}:
-            await asyncio.sleep(0.02)
-    assert len(await holds(shop)) == 2
-    assert {hold.captured for hold in await holds(shop)} == {0}
 
 
 async def restored(mesh: TestMesh, seconds: float = 0) -> StopForgottenResponse:

@@ -4,23 +4,26 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from astronote.sender.v1.sender_pb2 import Message
+from astronote.wallet.v1 import wallet_pb2 as wallet
 from kit import crash, errors
+from services.sender.singles import Singles
 from services.sender.store import SenderStore
 from tests.conftest import TestMesh
 from tests.sender.road import Shop, provider
-from tests.sender.test_singles import CREDITS, WAIT_SECONDS, phone, send
+from tests.sender.test_singles import CREDITS, WAIT_SECONDS, holds, message, phone, send, singles
 from tests.wallet.client import Client
 
 
 @pytest.fixture
 async def shop(mesh: TestMesh) -> AsyncIterator[Shop]:
     await mesh.service("contacts")
-    async with provider(mesh, {}):
+    async with provider(mesh, {}, single_sweep_seconds=0.5):
         yield await Shop.opened(mesh, 0)
 
 
@@ -72,3 +75,32 @@ async def test_what_was_told_of_while_the_wallet_was_away_stays_whoever_asks_aga
             assert await asyncio.gather(*(send(shop, **text) for text in texts)) == told
     refused = {each.id: each.error for each in await shop.messages()}
     assert refused == dict.fromkeys([each.id for each in told], "insufficient_credits")
+
+
+async def test_a_hold_of_what_was_refused_and_forgotten_meanwhile_is_closed(
+    mesh: TestMesh, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen, wallets, all_held = asyncio.Event(), Client(mesh, shop.merchant_id), str(uuid.uuid4())
+    pay = Singles._pay
+
+    async def late(self: Singles, single: Any, *, is_told: bool) -> None:
+        if is_told:
+            await frozen.wait()
+        await pay(self, single, is_told=is_told)
+
+    monkeypatch.setattr(Singles, "_pay", late)
+    await wallets("Hold", "sender", hold_id=all_held, amount=CREDITS)
+    sending = asyncio.create_task(send(shop))
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not await singles(mesh, shop):
+            await asyncio.sleep(0.02)
+        while await singles(mesh, shop):
+            await asyncio.sleep(0.02)
+    await wallets("CloseHold", "sender", hold_id=all_held)
+    frozen.set()
+    assert (await message(shop, (await sending).id)).error == "insufficient_credits"
+    async with asyncio.timeout(WAIT_SECONDS):
+        while {hold.state for hold in await holds(shop)} != {wallet.HoldRecord.CLOSED}:
+            await asyncio.sleep(0.02)
+    assert len(await holds(shop)) == 2
+    assert {hold.captured for hold in await holds(shop)} == {0}
