@@ -21,6 +21,7 @@ from prometheus_client import Gauge
 from sqlalchemy import func, select, text, update
 
 from kit import crash, trace
+from kit.rows import one_of
 from kit.store import Database, Store
 
 RELAY_BATCH = 200
@@ -124,8 +125,7 @@ class Relay:
         )
         claim = (
             update(outbox)
-            # As an array: a subquery may be run for each row, and would find the next ones each time.
-            .where(outbox.c.id == func.any(func.array(free.scalar_subquery())))
+            .where(one_of(outbox.c.id, free))
             .values(claim_expire_time=func.now() + text(f"interval '{CLAIM_SECONDS} seconds'"))
             .returning(outbox, (func.now() - outbox.c.create_time).label("age"))
         )

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Column, Dialect, Row, Select, Table, types
+from sqlalchemy import Column, ColumnElement, Dialect, Row, Select, Table, func, types
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql.psycopg import dialect_async
 from sqlalchemy.sql.dml import ReturningInsert
@@ -97,6 +97,13 @@ def is_uuid(text: str) -> bool:
 def columns(message: type[Message], table: Table) -> list[Column[Any]]:
     """Columns of the table that the message shows; the rest stay private to the service."""
     return [table.c[name] for name in message.DESCRIPTOR.fields_by_name if name in table.c]
+
+
+def one_of(column: Column[Any], taken: Select[Any]) -> ColumnElement[bool]:
+    """Whether the column is one of those that a query with a LIMIT takes, and locks. As an array: what stands in an IN
+    may be run again for each row, by the plan, and would find and lock the next ones each time.
+    """
+    return column == func.any(func.array(taken.scalar_subquery()))
 
 
 def message(cls: type[Shown], row: AnyRow) -> Shown:

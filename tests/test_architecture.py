@@ -188,3 +188,13 @@ def test_sql_stands_in_stores_only() -> None:
         parts = path.relative_to(ROOT / "services").parts[1:]
         if not any(part.startswith("store") for part in parts) and parts[-1] != "tables.py":
             assert not re.search(r"^\s*(from|import) (sqlalchemy|psycopg)", path.read_text(), re.MULTILINE), path
+
+
+def test_what_is_locked_up_to_a_limit_is_asked_for_once() -> None:
+    """`kit.rows.one_of` says why."""
+    locking = re.compile(r"\n {8}(\w+) = ((?:(?!\n {8}\w).)*?\.with_for_update\()", re.DOTALL)
+    for path in (ROOT / "services").rglob("*.py"):
+        for function in path.read_text().split("    async def "):
+            queries = {name for name, query in locking.findall(function) if "await" not in query}
+            assert not queries & set(re.findall(r"\.in_\((\w+)", function)), function
+            assert not re.search(r"\bIN \(\s*SELECT[^;]*LIMIT[^;)]*FOR UPDATE", function), function

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from astronote.accounts.v1.accounts_pb2 import ApiKey, Merchant, ResolvedApiKey
 from kit import rows
-from kit.rows import AnyRow
+from kit.rows import AnyRow, one_of
 from kit.store import Store
 from services.accounts.errors import ApiKeyNotFound, EmailTaken, MerchantNotFound
 from services.accounts.signing import ACTIVE, RETIRED, SigningKey
@@ -210,7 +210,7 @@ class AccountStore(Store):
         """How many there were, a batch at most."""
         expired = select(login_counts.c.key).where(login_counts.c.expire_time < now).limit(DELETE_BATCH)
         expired = expired.with_for_update(skip_locked=True)
-        return (await self.connection.execute(delete(login_counts).where(login_counts.c.key.in_(expired)))).rowcount
+        return (await self.connection.execute(delete(login_counts).where(one_of(login_counts.c.key, expired)))).rowcount
 
     # Sessions
 
@@ -254,7 +254,7 @@ class AccountStore(Store):
         """How many there were, a batch at most."""
         expired = select(sessions.c.id).where(sessions.c.expire_time < now).limit(DELETE_BATCH)
         expired = expired.with_for_update(skip_locked=True)
-        return (await self.connection.execute(delete(sessions).where(sessions.c.id.in_(expired)))).rowcount
+        return (await self.connection.execute(delete(sessions).where(one_of(sessions.c.id, expired)))).rowcount
 
     # Signing keys
 

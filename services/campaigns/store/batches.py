@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import DateTime, cast, false, func, or_, select, text, update
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign, ClaimBatchResponse
-from kit.rows import AnyRow
+from kit.rows import AnyRow, one_of
 from kit.store import Store
 from services.campaigns import quiet, zones
 from services.campaigns.claims import Claim, decide
@@ -93,7 +93,7 @@ class BatchStatements(Store):
             .limit(limit)
             .with_for_update(of=batches, skip_locked=True)
         )
-        again = update(batches).where(batches.c.id.in_(forgotten.scalar_subquery()))
+        again = update(batches).where(one_of(batches.c.id, forgotten))
         values = {"generation": batches.c.generation + 1, "publish_time": func.now()}
         return list((await self.connection.execute(again.values(values).returning(*PUBLISHED))).all())
 
@@ -127,7 +127,7 @@ class BatchStatements(Store):
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        asked = update(campaigns).where(campaigns.c.id.in_(quiet.scalar_subquery())).values(news_time=func.now())
+        asked = update(campaigns).where(one_of(campaigns.c.id, quiet)).values(news_time=func.now())
         found = (await self.connection.execute(asked.returning(campaigns.c.id, campaigns.c.merchant_id))).all()
         query = select(batches.c.id).where(batches.c.state.in_(["PUBLISHED", "TAKEN"])).limit(1000)
         return [

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from astronote.campaigns.v1.campaigns_pb2 import Campaign, ListCampaignsRequest
 from astronote.sender.v1.events_pb2 import CampaignTally
 from kit import rows
-from kit.rows import AnyRow
+from kit.rows import AnyRow, one_of
 from services.campaigns import books, states
 from services.campaigns.claims import CANCELLED
 from services.campaigns.errors import CampaignNotFound
@@ -152,7 +152,7 @@ class CampaignStatements(HistoryStatements):
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        claimed = update(campaigns).where(campaigns.c.id.in_(due.scalar_subquery()))
+        claimed = update(campaigns).where(one_of(campaigns.c.id, due))
         again = claimed.values(close_time=_after(retry_seconds)).returning(campaigns)
         found = (await self.connection.execute(again)).all()
         waiting = [row.id for row in found if not books.is_settled(row)]

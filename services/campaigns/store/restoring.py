@@ -16,11 +16,14 @@ _LEAVE_OUT = text("""
     SELECT max(nextval(pg_get_serial_sequence('batches', 'id'))) FROM generate_series(1, :count)
 """)
 _SKIP_ENROLMENTS = text("""
-    UPDATE enrolments SET state = 'SKIPPED', skip_reason = 'restored', lease_id = ''
-    WHERE (merchant_id, automation_id, contact_id, occasion) IN (
+    WITH due AS (
         SELECT merchant_id, automation_id, contact_id, occasion FROM enrolments
         WHERE state = 'WAITING' AND due_time <= now() LIMIT :limit FOR UPDATE
     )
+    UPDATE enrolments e SET state = 'SKIPPED', skip_reason = 'restored', lease_id = ''
+    FROM due
+    WHERE e.merchant_id = due.merchant_id AND e.automation_id = due.automation_id
+      AND e.contact_id = due.contact_id AND e.occasion = due.occasion
 """)
 # By whole days: where the clocks changed meanwhile, the next day alone is asked an hour off.
 _SKIP_DAYS = text("""

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.campaigns.v1.schedules_pb2 import Schedule
-from kit.rows import AnyRow
+from kit.rows import AnyRow, one_of
 from services.campaigns.schedules import Start
 from services.campaigns.store.campaigns import EDITED, CampaignStatements
 from services.campaigns.tables import campaigns
@@ -35,7 +35,7 @@ class ScheduleStatements(CampaignStatements):
             .with_for_update(skip_locked=True)
         )
         lease = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, lease_seconds)
-        taken = update(campaigns).where(campaigns.c.id.in_(due.scalar_subquery())).values(lease_expire_time=lease)
+        taken = update(campaigns).where(one_of(campaigns.c.id, due)).values(lease_expire_time=lease)
         return list((await self.connection.execute(taken.returning(campaigns, func.now().label("now")))).all())
 
     async def lock_due(self, row: AnyRow) -> bool:

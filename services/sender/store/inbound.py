@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from astronote.sender.v1.events_pb2 import InboundReceived
 from astronote.sender.v1.inbound_pb2 import InboundText, ListInboundRequest
 from kit import rows
-from kit.rows import AnyRow
+from kit.rows import AnyRow, one_of
 from kit.store import Store
 from services.sender.errors import InboundNotFound
 from services.sender.inbound import Arrival
@@ -31,14 +31,14 @@ _TEXTED = text(f"""
 # A START waits for the STOPs before it; nothing else waits for anything.
 _TAKE = text("""
     UPDATE inbound_texts SET due_time = now() + make_interval(secs => :seconds)
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
         SELECT id FROM inbound_texts t
         WHERE state = 'PENDING' AND due_time <= now() AND NOT (kind = 'START' AND EXISTS (
             SELECT FROM inbound_texts s WHERE s.merchant_id = t.merchant_id AND s.phone = t.phone
                AND s.kind = 'STOP' AND s.state = 'PENDING' AND s.receive_time <= t.receive_time
         ))
         ORDER BY due_time LIMIT :limit FOR UPDATE SKIP LOCKED
-    )
+    ))
     RETURNING id, merchant_id, phone, "to", kind, receive_time
 """).columns(*(inbound_texts.c[name] for name in ("id", "merchant_id", "phone", "to", "kind", "receive_time")))
 
@@ -76,7 +76,7 @@ class InboundStatements(Store):
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        taken = update(arrivals).where(arrivals.c.key.in_(due.scalar_subquery())).values(look_time=_NEXT_LOOK)
+        taken = update(arrivals).where(one_of(arrivals.c.key, due)).values(look_time=_NEXT_LOOK)
         found = await self.connection.execute(taken.returning(arrivals), {"seconds_max": seconds_max})
         return list(found.all())
 

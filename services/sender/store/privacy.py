@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select, text, update
 from astronote.sender.v1.inbound_pb2 import InboundText
 from astronote.sender.v1.sender_pb2 import Message
 from kit import rows
+from kit.rows import one_of
 from kit.store import Store
 from services.sender.tables import arrivals, batches, inbound_texts, messages, webhooks
 
@@ -93,7 +94,7 @@ class PrivacyStatements(Store):
         due = select(inbound_texts.c.id).where(old, inbound_texts.c.state != InboundText.PENDING)
         # Locked: one that is repeated meanwhile is pending again.
         due = due.order_by(inbound_texts.c.receive_time).limit(limit).with_for_update(skip_locked=True)
-        dropped = delete(inbound_texts).where(inbound_texts.c.id.in_(due.scalar_subquery()))
+        dropped = delete(inbound_texts).where(one_of(inbound_texts.c.id, due))
         return (await self.connection.execute(dropped)).rowcount
 
     async def erase_answers(self, phone: str) -> None:

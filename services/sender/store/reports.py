@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import TextClause, func, select, text, update
 
 from astronote.sender.v1.events_pb2 import MessageOutcomes
-from kit.rows import AnyRow
+from kit.rows import AnyRow, one_of
 from services.sender.outcomes import Change
 from services.sender.reports import RANKS, Applied, Report
 from services.sender.store.tallies import TallyStatements
@@ -235,7 +235,7 @@ class ReportStatements(TallyStatements):
         )
         half_its_age = text("(now() - parked_reports.create_time) / 2")
         again = func.now() + func.greatest(text("interval '0.3 seconds'"), half_its_age)
-        taken = update(parked_reports).where(parked_reports.c.provider_message_id.in_(due.scalar_subquery()))
+        taken = update(parked_reports).where(one_of(parked_reports.c.provider_message_id, due))
         found = await self.connection.execute(taken.values(try_time=again).returning(parked_reports))
         return [Report(row.provider_message_id, row.state, row.time, row.error, row.message_id) for row in found]
 
@@ -271,7 +271,7 @@ class ReportStatements(TallyStatements):
         wait = func.make_interval(0, 0, 0, 0, 0, 0, backoff_seconds * func.power(2, tries))
         taken = (
             update(parked_reports)
-            .where(parked_reports.c.provider_message_id.in_(due.scalar_subquery()))
+            .where(one_of(parked_reports.c.provider_message_id, due))
             .values(lookup_tries=tries + 1, lookup_time=func.now() + wait)
             .returning(parked_reports.c.provider_message_id, tries)
         )

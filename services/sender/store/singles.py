@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.sender.v1.sender_pb2 import Message, SendMessageRequest
 from kit import trace
-from kit.rows import AnyRow
+from kit.rows import AnyRow, one_of
 from kit.store import Store
 from services.sender.tables import attempts, batches, messages, metadata, singles
 
@@ -78,7 +78,7 @@ class SingleStatements(Store):
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        taken = update(singles).where(singles.c.batch_id.in_(due.scalar_subquery()))
+        taken = update(singles).where(one_of(singles.c.batch_id, due))
         values = {"due_time": _after(seconds), "generation": singles.c.generation + 1}
         ids = (await self.connection.execute(taken.values(values).returning(singles.c.batch_id))).scalars().all()
         return list((await self.connection.execute(_CARE.where(singles.c.batch_id.in_(ids)))).all())

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.sender.v1.events_pb2 import CampaignTally, MessageOutcomes
-from kit.rows import AnyRow
+from kit.rows import AnyRow, one_of
 from kit.store import Store
 from services.sender.outcomes import Change
 from services.sender.tables import batches, metadata, settlements, tallies
@@ -74,7 +74,7 @@ class TallyStatements(Store):
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        claimed = update(settlements).where(settlements.c.key.in_(waiting.scalar_subquery()))
+        claimed = update(settlements).where(one_of(settlements.c.key, waiting))
         until = func.now() + text(f"interval '{CLAIM_SECONDS} seconds'")
         return list(
             (await self.connection.execute(claimed.values(claim_expire_time=until).returning(settlements))).all()

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from astronote.wallet.v1.billing_pb2 import StripeEvent
 from kit import rows
+from kit.rows import one_of
 from kit.store import Store
 from services.wallet.store import numbered
 from services.wallet.tables import looks, stripe_events, stripe_repairs
@@ -46,7 +47,7 @@ class StripeEventStatements(Store):
         )
         taken = (
             update(stripe_events)
-            .where(stripe_events.c.id.in_(due.scalar_subquery()))
+            .where(one_of(stripe_events.c.id, due))
             .values(tries=stripe_events.c.tries + 1, due_time=now + timedelta(seconds=lease_seconds))
             .returning(stripe_events.c.id, stripe_events.c.body, stripe_events.c.tries, looks.next_value())
         )
