@@ -110,16 +110,28 @@ def message(cls: type[Shown], row: AnyRow) -> Shown:
     return cls(**row._mapping)
 
 
+# The merchant is set before a row is looked at, whatever the plan: the query depends on what was set, and PostgreSQL
+# moves nothing out of a subquery that has an OFFSET.
+_ALONE = """
+SELECT answer.* FROM (SELECT set_config('astronote.merchant_id', %(merchant_id)s, true) AS id) AS tenant
+CROSS JOIN LATERAL ({} OFFSET 0) AS answer
+"""
+
+
 class Reading(Generic[Shown]):
     """A statement whose rows are messages, compiled once and run by the driver, for what is asked all the time:
     SQLAlchemy's execution of a small query costs three times what the query does (docs/performance.md).
 
-    Values are bound by name, `bindparam("id")`, and converted as their columns' types say.
+    Values are bound by name, `bindparam("id")`, and converted as their columns' types say. A query is of the
+    `merchant_id` among them, and says so to the database itself: it may be a transaction of its own (`Store.read`).
     """
 
     def __init__(self, cls: type[Shown], query: Select[Any] | ReturningInsert[Any]) -> None:
         compiled: Any = query.compile(dialect=DIALECT)
-        self._cls, self._text, self._binds = cls, str(compiled).encode(), compiled._bind_processors
+        text = str(compiled)
+        if isinstance(query, Select):
+            text = _ALONE.format(text.replace("%(merchant_id)s", "tenant.id"))
+        self._cls, self._text, self._binds = cls, text.encode(), compiled._bind_processors
         self._columns = [(column.name, _processor(column.type)) for column in query.exported_columns]
 
     async def messages(self, driver: Driver, **values: Any) -> list[Shown]:

@@ -45,18 +45,19 @@ class Contacts(rpc.ContactsServiceServicer):
         return created
 
     async def GetContact(self, request: pb.GetContactRequest, context: Context) -> pb.Contact:
-        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            return await store.contact(request.id)
+        return await ContactsStore.read(self._database, caller.merchant_id(), lambda store: store.contact(request.id))
 
     async def ListContacts(self, request: pb.ListContactsRequest, context: Context) -> pb.ListContactsResponse:
         limit, chosen, order = pages.size(request.page_size), _filter(request), ORDERS.get(request.order_by)
         if order is None:
             raise ContactInvalid(field="order_by", known=", ".join(filter(None, ORDERS)))
         after = pages.after(request.page_token, lambda text: _place(text, order))
-        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            if request.list_id:
+        if request.list_id:
+            async with ContactsStore.open(self._database, caller.merchant_id()) as store:
                 await store.check_list(request.list_id)
-            found = await store.contact_page(after, limit, chosen, order)
+        found = await ContactsStore.read(
+            self._database, caller.merchant_id(), lambda store: store.contact_page(after, limit, chosen, order)
+        )
         token = pages.token(found, limit, lambda item: " ".join(_key(item, name) for name in order.names))
         return pb.ListContactsResponse(contacts=found, next_page_token=token)
 
