@@ -9,12 +9,12 @@ from astronote.sender.v1 import inbound_pb2_grpc as inbound_rpc
 from astronote.sender.v1 import sender_pb2 as pb
 from astronote.sender.v1 import sender_pb2_grpc as rpc
 from kit import caller, crash, pages
+from kit.gathering import Gathering
 from kit.interceptors import Context
 from kit.store import Database
 from services.sender import listening
 from services.sender.delivery import DLR
 from services.sender.errors import InboundInvalid, InboundResolved, RangeInvalid, ReportInvalid
-from services.sender.gathering import Gathering
 from services.sender.replay import Replayer
 from services.sender.singles import Singles
 from services.sender.store import SenderStore

@@ -12,8 +12,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from weakref import WeakValueDictionary
 
 import grpc
 import structlog
@@ -28,6 +26,7 @@ from kit import crash, errors, gsm, trace
 from kit.bus import Bus, work_subject
 from kit.channel import Peer
 from kit.errors import DomainError, FailedPrecondition
+from kit.gathering import Gatherings
 from kit.rows import AnyRow
 from kit.store import Database, IdempotencyKeyReused
 from services.sender.admission import SINGLE
@@ -42,7 +41,6 @@ from services.sender.errors import (
     SpendingBraked,
     TextInvalid,
 )
-from services.sender.gathering import Gathering
 from services.sender.store import SenderStore
 
 # The layout of message ids: an origin bit (62), the batch's sequence, the index (services/campaigns/codes.py). The
@@ -106,9 +104,7 @@ class Singles:
         self._database, self._bus, self._merchants, self._new_id = database, bus, merchants, new_id
         self._wallet, self._wallet_stub = wallet, WalletServiceStub(wallet.channel)
         self._sweep_seconds = sweep_seconds
-        self._gatherings: WeakValueDictionary[tuple[str, str], Gathering[SendMessageRequest, Kept]] = (
-            WeakValueDictionary()
-        )
+        self._gatherings = Gatherings(self._send_together, TOGETHER_MAX, PAUSE_SECONDS)
         #: Set when a text is due.
         self.due = asyncio.Event()
 
@@ -118,7 +114,7 @@ class Singles:
         for _ in range(TRIES_MAX):
             message = await self._recalled(merchant_id, request)
             if message is None:
-                kept = await self._gathering(merchant_id, request.sender_name).add(request)
+                kept = await self._gatherings.add((merchant_id, request.sender_name), request)
                 if kept.is_new:
                     return kept.message
                 message = kept.message
@@ -144,17 +140,13 @@ class Singles:
             await self._pay_or_leave(single)
         return message
 
-    def _gathering(self, merchant_id: str, sender_name: str) -> "Gathering[SendMessageRequest, Kept]":
-        """The one that is under way, while anybody waits for it."""
-        work = partial(self._send_together, merchant_id, sender_name)
-        return self._gatherings.setdefault((merchant_id, sender_name), Gathering(work, TOGETHER_MAX, PAUSE_SECONDS))
-
     async def _send_together(
-        self, merchant_id: str, sender_name: str, requests: Sequence[SendMessageRequest]
+        self, whose: tuple[str, str], requests: Sequence[SendMessageRequest]
     ) -> "Sequence[Kept | DomainError]":
         """A batch of those that are new. What the wallet refuses to pay for together is tried one by one. Refuses
         `SenderNameMissing`.
         """
+        merchant_id, sender_name = whose
         sender_name = sender_name or (await self._merchants.profile(merchant_id)).sender_name
         if not sender_name:
             raise SenderNameMissing(field="sender_name")
@@ -171,7 +163,7 @@ class Singles:
                 kept[places[0]] = refusal
             else:
                 for place in places:
-                    (kept[place],) = await self._send_together(merchant_id, sender_name, [requests[place]])
+                    (kept[place],) = await self._send_together((merchant_id, sender_name), [requests[place]])
         return kept
 
     async def step(self) -> bool:

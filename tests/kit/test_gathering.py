@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from kit import trace
 from kit.errors import NotFound
-from services.sender.gathering import Gathering
+from kit.gathering import Gathering, Gatherings
 
 
 class Missing(NotFound):
@@ -57,3 +58,22 @@ async def test_what_a_round_raises_is_raised_for_each_of_it() -> None:
     work.go.release()
     with pytest.raises(ValueError, match="the round"):
         await gathering.add(99)
+
+
+async def test_a_round_is_of_one_key_and_goes_on_in_the_trace_of_its_first_item() -> None:
+    rounds = []
+
+    async def work(key: str, items: Sequence[int]) -> Sequence[int]:
+        rounds.append((key, list(items), trace.trace_id()))
+        await asyncio.sleep(0)
+        return items
+
+    async def add(key: str, item: int) -> int:
+        trace.enter(trace.of(f"{item:032x}"))
+        return await gatherings.add(key, item)
+
+    gatherings = Gatherings(work, items_max=2)
+    ends = await asyncio.gather(*(add(key, item) for key, item in (("a", 1), ("a", 2), ("b", 3), ("a", 4), ("a", 5))))
+    assert ends == [1, 2, 3, 4, 5]
+    expected = [("a", [1, 2]), ("a", [4, 5]), ("b", [3])]
+    assert sorted(rounds) == sorted((key, items, f"{items[0]:032x}") for key, items in expected)

@@ -1,13 +1,18 @@
 """What costs as much for one as for many is done for all who came while the last round was in hand (group commit)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
 from kit.errors import DomainError
 
 Item = TypeVar("Item")
 End = TypeVar("End")
+Key = TypeVar("Key", bound=Hashable)
+Ends: TypeAlias = Coroutine[Any, Any, Sequence[End | DomainError]]
 
 
 class Gathering(Generic[Item, End]):
@@ -15,22 +20,23 @@ class Gathering(Generic[Item, End]):
     is raised for each of them.
 
     One round at a time: who comes alone goes at once; after a round of several comes a pause of so many seconds, in
-    which those who were answered come again. Who stops waiting is worked for nonetheless.
+    which those who were answered come again. Who stops waiting is worked for nonetheless. A round goes on in the trace
+    of its first item.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[Item]], Awaitable[Sequence[End | DomainError]]],
+        work: Callable[[Sequence[Item]], Ends[End]],
         items_max: int,
         pause_seconds: float = 0,
     ) -> None:
         self._work, self._items_max, self._pause_seconds = work, items_max, pause_seconds
-        self._waiting: list[tuple[Item, asyncio.Future[End]]] = []
+        self._waiting: list[tuple[Item, asyncio.Future[End], Context]] = []
         self._rounds: asyncio.Task[None] | None = None
 
     async def add(self, item: Item) -> End:
         end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, end))
+        self._waiting.append((item, end, copy_context()))
         if self._rounds is None:
             self._rounds = asyncio.create_task(self._run())
         return await end
@@ -38,9 +44,10 @@ class Gathering(Generic[Item, End]):
     async def _run(self) -> None:
         while self._waiting:
             taken, self._waiting = self._waiting[: self._items_max], self._waiting[self._items_max :]
-            (found,) = await asyncio.gather(self._work([item for item, _ in taken]), return_exceptions=True)
+            work = self._work([item for item, _, _ in taken])
+            (found,) = await asyncio.gather(asyncio.create_task(work, context=taken[0][2]), return_exceptions=True)
             ends = [found] * len(taken) if isinstance(found, BaseException) else found
-            for (_, waiting), end in zip(taken, ends, strict=True):
+            for (_, waiting, _), end in zip(taken, ends, strict=True):
                 if waiting.cancelled():
                     continue
                 if isinstance(end, BaseException):
@@ -50,3 +57,17 @@ class Gathering(Generic[Item, End]):
             if len(taken) > 1:
                 await asyncio.sleep(self._pause_seconds)
         self._rounds = None
+
+
+class Gatherings(Generic[Key, Item, End]):
+    """A `Gathering` for each key, for as long as anybody waits for it."""
+
+    def __init__(
+        self, work: Callable[[Key, Sequence[Item]], Ends[End]], items_max: int, pause_seconds: float = 0
+    ) -> None:
+        self._work, self._items_max, self._pause_seconds = work, items_max, pause_seconds
+        self._gatherings: WeakValueDictionary[Key, Gathering[Item, End]] = WeakValueDictionary()
+
+    async def add(self, key: Key, item: Item) -> End:
+        new = Gathering(partial(self._work, key), self._items_max, self._pause_seconds)
+        return await self._gatherings.setdefault(key, new).add(item)
