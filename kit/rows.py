@@ -14,10 +14,9 @@ from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Column, ColumnElement, Dialect, Row, Select, Table, func, types
+from sqlalchemy import Column, ColumnElement, Dialect, Row, Select, Table, TextualSelect, func, types
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql.psycopg import dialect_async
-from sqlalchemy.sql.dml import ReturningInsert
 
 from kit.errors import DomainError, InvalidArgument
 
@@ -126,7 +125,7 @@ class Reading(Generic[Shown]):
     `merchant_id` among them, and says so to the database itself: it may be a transaction of its own (`Store.read`).
     """
 
-    def __init__(self, cls: type[Shown], query: Select[Any] | ReturningInsert[Any]) -> None:
+    def __init__(self, cls: type[Shown], query: Select[Any] | TextualSelect) -> None:
         compiled: Any = query.compile(dialect=DIALECT)
         text = str(compiled)
         if isinstance(query, Select):

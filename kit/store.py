@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from itertools import chain
 from typing import ClassVar, Self, TypeVar, cast
 from uuid import UUID
 
@@ -39,7 +38,11 @@ from kit.config import ServiceSettings
 from kit.errors import AlreadyExists
 from kit.rows import Driver
 
-EMIT = "INSERT INTO outbox (subject, payload, traceparent) VALUES (%s, %b, %s)"
+# As arrays: a statement that the driver prepares once, however many there are.
+EMIT = b"""
+INSERT INTO outbox (subject, payload, traceparent)
+SELECT subject, payload, %s FROM unnest(%s::text[], %b::bytea[]) AS event (subject, payload)
+"""
 IN_USE = Gauge("database_connections_in_use", "Connections that are out of a pool.", ["role"])
 # A process that is frozen or cut off in a transaction must not hold up the others.
 TIMEOUTS = {"idle_in_transaction_session_timeout": "60s", "lock_timeout": "15s", "statement_timeout": "120s"}
@@ -155,8 +158,10 @@ class Store:
 
     async def emit(self, *events: Message) -> None:
         """Leaves events in the outbox; they go out after the commit, or not at all."""
-        rows = [(each.DESCRIPTOR.full_name, each.SerializeToString(), trace.current()) for each in events]
-        await self.driver.execute((EMIT + ", (%s, %b, %s)" * (len(rows) - 1)).encode(), [*chain.from_iterable(rows)])
+        if not events:
+            return
+        subjects = [each.DESCRIPTOR.full_name for each in events]
+        await self.driver.execute(EMIT, [trace.current(), subjects, [each.SerializeToString() for each in events]])
         self._has_emitted = True
 
     async def first_time(self, key: str) -> bool:

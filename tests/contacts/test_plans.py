@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
+from astronote.contacts.v1.contacts_pb2 import Contact
 from deploy.local.postgres import Postgres
 from kit.store import Database
 from services.contacts.store import ContactsStore
@@ -55,7 +56,15 @@ async def fold(store: ContactsStore) -> None:
     await store.fold_activity(waiting.scalars().all())
 
 
+async def create(store: ContactsStore) -> None:
+    texts = dict.fromkeys(("email", "first_name", "last_name", "language", "time_zone", "birthday", "search"), "")
+    rest = {"gender": Contact.FEMALE, "tags": [], "attributes": {}, "subscription": Contact.SUBSCRIBED}
+    asked = [texts | rest | {"phone": f"{phone}0", "phone_hash": phone.encode()} for phone in PHONES]
+    assert len(await store.create_contacts(asked)) == ASKED
+
+
 WORKS: dict[str, Work] = {
+    "those who come together": create,
     "one text": lambda store: store.untextable(PHONES[:1]),
     "a batch": lambda store: store.untextable(PHONES),
     "opt-outs": lambda store: store.opted_out(PHONES, BOTH),

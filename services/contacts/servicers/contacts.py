@@ -14,6 +14,7 @@ from kit import caller, pages, rows
 from kit.store import Database
 from services.contacts import consent, contact, export, fields, merging, phones, search
 from services.contacts.countries import Countries
+from services.contacts.creating import Creating, New
 from services.contacts.errors import ContactInvalid, OptedOut
 from services.contacts.servicers.lists import check_contacts
 from services.contacts.store import ContactsStore
@@ -27,22 +28,14 @@ Context = Any
 class Contacts(rpc.ContactsServiceServicer):
     def __init__(self, database: Database, countries: Countries, hashed: PhoneHash) -> None:
         self._database, self._countries, self._hashed = database, countries, hashed
+        self._creating = Creating(database, hashed)
 
     async def CreateContact(self, request: pb.CreateContactRequest, context: Context) -> pb.Contact:
         if request.contact.subscription == pb.Contact.SUBSCRIPTION_UNSPECIFIED:
             request.contact.subscription = pb.Contact.SUBSCRIBED
         grant = consent.grant(request.consent_source or MERCHANT, request.consent_wording, request.legal_basis)
         values = await self._values(request.contact, contact.WRITABLE)
-        async with ContactsStore.open(self._database, caller.merchant_id()) as store:
-            await store.rehash([values["phone"]], self._hashed)
-            created = await store.create_contact(values | _search(pb.Contact(), values))
-            if created.subscription == pb.Contact.SUBSCRIBED:
-                await store.say_created(created.id, MERCHANT, created.tags)
-                await store.note_consents(grant, [(created.id, values["phone_hash"])])
-            elif request.contact.subscription == pb.Contact.UNSUBSCRIBED:
-                # A merchant's own word that this person is not to be texted counts like the person's.
-                await store.withdraw(created.id, [values["phone_hash"]], MERCHANT)
-        return created
+        return await self._creating.create(caller.merchant_id(), New(values | _search(pb.Contact(), values), grant))
 
     async def GetContact(self, request: pb.GetContactRequest, context: Context) -> pb.Contact:
         return await ContactsStore.read(self._database, caller.merchant_id(), lambda store: store.contact(request.id))

@@ -103,9 +103,10 @@ class SignUps(rpc.SignUpsServiceServicer):
         )
         values = contact.values(new, set(contact.WRITABLE) - {"phone"}, datetime.now(UTC).date())
         values |= {"phone": phone, "phone_hash": phone_hash, "search": search.search_text(first_name, "", phone, "")}
-        contact_id = await store.sign_up_contact(values)
-        if contact_id:
-            await store.say_created(contact_id, "form", form["tags"])
+        made = await store.create_contacts([values])
+        contact_id = made[0].id if made else None
+        if made:
+            await store.say_created(made, "form")
         elif person := await store.lock_phone(phone):
             contact_id = person.id
             tags = list(dict.fromkeys([*person.tags, *form["tags"]]))[: fields.TAGS_MAX]

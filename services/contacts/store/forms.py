@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from kit import rows
 from kit.store import Store
 from services.contacts.errors import FormNotFound, SignUpNotFound
-from services.contacts.tables import contacts, forms, sign_ups
+from services.contacts.tables import forms, sign_ups
 
 #: A form, a sign-up: its row.
 FormRow: TypeAlias = RowMapping
@@ -56,13 +56,6 @@ class FormStatements(Store):
         }
         statement = update(forms).where(*self._form(id)).values(changes).returning(forms.c.hour_count)
         return int((await self.connection.execute(statement)).scalar_one())
-
-    async def sign_up_contact(self, values: dict[str, Any]) -> str | None:
-        """The id of a contact that was made; none where the phone is a contact's already."""
-        row = values | {"merchant_id": self.merchant_id}
-        made = upsert(contacts).values(row).on_conflict_do_nothing().returning(contacts.c.id)
-        id: str | None = (await self.connection.execute(made)).scalar_one_or_none()
-        return id
 
     async def ask_to_confirm(self, values: dict[str, Any]) -> bool:
         """Keeps a sign-up whose text is due at once; false where the phone was asked within two days already."""

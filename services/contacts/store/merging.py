@@ -83,21 +83,23 @@ class MergeStatements(Store):
         await self.say_tagged((person.id, set(tags).difference(person.tags)) for person in found)
         return (await self.connection.execute(statement, values)).rowcount
 
-    async def say_created(self, contact_id: str, source: str, tags: Iterable[str]) -> None:
-        """A contact that was made, and its tags."""
+    async def say_created(self, people: Sequence[Contact], source: str) -> None:
+        """Contacts that were made, and their tags."""
         whose = {"merchant_id": self.merchant_id}
-        tagged = (TagAdded(**whose, tag=tag, contact_ids=UUID(contact_id).bytes) for tag in tags)
-        await self.emit(ContactCreated(**whose, contact_id=contact_id, source=source), *tagged)
+        created = [ContactCreated(**whose, contact_id=person.id, source=source) for person in people]
+        await self.emit(*created, *self._tagged((person.id, person.tags) for person in people))
 
     async def say_tagged(self, people: Iterable[tuple[str, Iterable[str]]]) -> None:
         """Of each contact the tags that it did not have before."""
+        await self.emit(*self._tagged(people))
+
+    def _tagged(self, people: Iterable[tuple[str, Iterable[str]]]) -> list[TagAdded]:
         by_tag = defaultdict[str, bytearray](bytearray)
         for contact_id, tags in people:
             for tag in tags:
                 by_tag[tag] += UUID(contact_id).bytes
-        if by_tag:
-            whose = {"merchant_id": self.merchant_id}
-            await self.emit(*(TagAdded(**whose, tag=tag, contact_ids=bytes(ids)) for tag, ids in by_tag.items()))
+        whose = {"merchant_id": self.merchant_id}
+        return [TagAdded(**whose, tag=tag, contact_ids=bytes(ids)) for tag, ids in by_tag.items()]
 
     async def remove_tags(self, contact_ids: Sequence[str], tags: Sequence[str]) -> int:
         """How many had any of them. Refuses `ContactNotFound`."""
