@@ -22,6 +22,7 @@ from services.sender.webhooks import Proof, items
 
 # At most 2 MiB each.
 BODIES_TOGETHER_MAX = 20
+PAUSE_SECONDS = 0.005
 
 
 class Messages(rpc.MessagesServiceServicer):
@@ -71,7 +72,7 @@ class Reports(rpc.ReportsServiceServicer):
     def __init__(self, database: Database, proof: Proof, received: asyncio.Event, replayer: Replayer) -> None:
         self._database, self._proof, self._received = database, proof, received
         self._replayer = replayer
-        self._keeping = Gathering(self._keep, BODIES_TOGETHER_MAX)
+        self._keeping = Gathering(self._keep, BODIES_TOGETHER_MAX, PAUSE_SECONDS)
 
     async def _keep(self, bodies: Sequence[bytes]) -> Sequence[None]:
         async with SenderStore.open_pipeline(self._database) as store:
