@@ -52,8 +52,9 @@ class Applier:
     def __init__(self, database: Database, wait_seconds: float, lookup_after_seconds: float) -> None:
         self._database, self._wait_seconds = database, wait_seconds
         self._lookup_after_seconds = lookup_after_seconds
-        #: Set when reports came whose messages are still to come.
+        #: Set when a report is to be tried whose message was still to come.
         self.parked = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
@@ -78,7 +79,11 @@ class Applier:
 
     async def parked_step(self) -> bool:
         async with SenderStore.open_pipeline(self._database) as store:
-            parked = await store.take_parked(PARKED_A_ROUND)
+            parked, seconds = await store.take_parked(PARKED_A_ROUND), await store.parked_seconds()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if seconds is not None:
+            self._alarm = asyncio.get_running_loop().call_later(seconds, self.parked.set)
         if not parked:
             return False
         before = datetime.now(UTC) - timedelta(seconds=self._wait_seconds)
@@ -86,8 +91,6 @@ class Applier:
         async with SenderStore.open_pipeline(self._database) as store:
             applied = await store.apply_reports(parked)
             given_up = await store.unpark(parked, applied.absent, before)
-        if applied.absent:
-            self.parked.set()
         ORPHANED.inc(given_up)
         count(Reading(), applied)
         return len(parked) == PARKED_A_ROUND

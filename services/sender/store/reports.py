@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import TextClause, func, select, text, update
+from sqlalchemy import Float, TextClause, cast, func, select, text, update
 
 from astronote.sender.v1.events_pb2 import MessageOutcomes
 from kit.rows import AnyRow, one_of
@@ -238,6 +238,12 @@ class ReportStatements(TallyStatements):
         taken = update(parked_reports).where(one_of(parked_reports.c.provider_message_id, due))
         found = await self.connection.execute(taken.values(try_time=again).returning(parked_reports))
         return [Report(row.provider_message_id, row.state, row.time, row.error, row.message_id) for row in found]
+
+    async def parked_seconds(self) -> float | None:
+        """Until the next parked report is due for another try; none where nothing is parked."""
+        next_time = func.min(parked_reports.c.try_time) - func.now()
+        seconds: float | None = await self.connection.scalar(select(cast(func.extract("epoch", next_time), Float)))
+        return seconds
 
     async def unpark(self, tried: Sequence[Report], absent: Sequence[Report], before: datetime) -> int:
         """Drops those that were tried and applied, and gives up those that came before this time and that no message
