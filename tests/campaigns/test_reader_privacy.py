@@ -1,5 +1,6 @@
 """What readers did is shown to them, and forgotten when it is old: not while the link to opt out has to work."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -77,7 +78,11 @@ async def test_old_readers_are_forgotten_and_their_counts_stay(
     assert not await ReaderRetention(shop.mesh.app("campaigns").database, 0).step()
     await looked_at(shop, codes[0])
     report = await shop.do("GetReport", campaign_id)
-    assert await retention.step()
+    async with asyncio.timeout(20):
+        # What the sender still has to say of the cancelled campaign comes in between, and it may be locked by it.
+        while not await retention.step():
+            await asyncio.sleep(0.05)
+            await age(shop.mesh, campaign_id, 367)
     assert not await retention.step()
     for code in codes:
         assert (await refusal(looked_at(shop, code)))[0] == "LINK_NOT_FOUND"
