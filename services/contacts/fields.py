@@ -64,7 +64,8 @@ def birthday(text: str, today: date) -> str:
         day = date.fromisoformat(text)
     except ValueError as error:
         raise Wrong(INVALID) from error
-    if len(text) != 10 or not BIRTHDAY_MIN <= day <= today:
+    # Python reads a date of a week, too, as long: 1990-W05-3.
+    if day.isoformat() != text or not BIRTHDAY_MIN <= day <= today:
         raise Wrong(INVALID)
     return text
 

@@ -70,6 +70,7 @@ async def test_of_many_that_create_the_same_phone_one_does(book: Client):
         ({"birthday": "1990-02-30"}, "birthday"),
         ({"birthday": "2990-02-20"}, "birthday"),
         ({"birthday": "19900220"}, "birthday"),
+        ({"birthday": "1990-W05-3"}, "birthday"),
         ({"language": "greek!"}, "language"),
         ({"time_zone": "Europe/Sparta"}, "time_zone"),
         ({"tags": ["x" * 51]}, "tags"),

@@ -95,7 +95,8 @@ async def test_those_who_come_together_are_one_transaction(
     assert await book.book() == []
     await together([creating.create(book.merchant_id, new(phone)) for phone in PHONES])
     assert len({person.create_time.ToNanoseconds() for person in await book.book()}) == 1
-    assert await book.count("unlinked_consents") + await book.count("consents") == 1
+    await book.stream("ExportConsents")
+    assert (await book.count("consents"), await book.count("consent_people")) == (1, len(PHONES))
 
 
 async def test_replicas_that_are_asked_for_the_same_people_make_each_once(book: Client, creating: Creating):

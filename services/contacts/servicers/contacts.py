@@ -1,4 +1,4 @@
-"""The RPCs of the book: check, open one transaction, answer."""
+"""The RPCs of the book: check, ask or change it in a transaction, answer."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
