@@ -140,9 +140,9 @@ async def listening(book: Client, event: type[Message]) -> Any:
     subscription = await stream.subscribe(f"event.{event.DESCRIPTOR.full_name}")
 
     async def heard() -> Message:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
-                found = event.FromString((await subscription.next_msg(timeout=5)).data)
+                found = event.FromString((await subscription.next_msg(timeout=60)).data)
                 if found.merchant_id == book.merchant_id:  # type: ignore[attr-defined]
                     await subscription.unsubscribe()
                     return found
