@@ -20,8 +20,8 @@ class Gathering(Generic[Item, End]):
     is raised for each of them.
 
     One round at a time: who comes alone goes at once; after a round of several comes a pause of so many seconds, in
-    which those who were answered come again. Who stops waiting is worked for nonetheless. A round goes on in the trace
-    of its first item.
+    which those who were answered come again, unless a whole round waits already. Who stops waiting before its round is
+    left out of it; in a round it is worked for nonetheless. A round goes on in the trace of its first item.
     """
 
     def __init__(
@@ -42,21 +42,31 @@ class Gathering(Generic[Item, End]):
         return await end
 
     async def _run(self) -> None:
-        while self._waiting:
-            taken, self._waiting = self._waiting[: self._items_max], self._waiting[self._items_max :]
-            work = self._work([item for item, _, _ in taken])
+        while taken := self._taken():
+            work = self._ends([item for item, _, _ in taken])
             (found,) = await asyncio.gather(asyncio.create_task(work, context=taken[0][2]), return_exceptions=True)
             ends = [found] * len(taken) if isinstance(found, BaseException) else found
-            for (_, waiting, _), end in zip(taken, ends, strict=True):
-                if waiting.cancelled():
+            for (_, awaited, _), end in zip(taken, ends, strict=True):
+                if awaited.cancelled():
                     continue
                 if isinstance(end, BaseException):
-                    waiting.set_exception(end)
+                    awaited.set_exception(end)
                 else:
-                    waiting.set_result(end)
-            if len(taken) > 1:
+                    awaited.set_result(end)
+            if len(taken) > 1 and len(self._waiting) < self._items_max:
                 await asyncio.sleep(self._pause_seconds)
         self._rounds = None
+
+    def _taken(self) -> "list[tuple[Item, asyncio.Future[End], Context]]":
+        waiting = [each for each in self._waiting if not each[1].cancelled()]
+        self._waiting = waiting[self._items_max :]
+        return waiting[: self._items_max]
+
+    async def _ends(self, items: Sequence[Item]) -> "Sequence[End | DomainError]":
+        ends = await self._work(items)
+        if len(ends) != len(items):
+            raise RuntimeError(f"{len(ends)} ends of {len(items)} items")
+        return ends
 
 
 class Gatherings(Generic[Key, Item, End]):

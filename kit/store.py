@@ -6,14 +6,15 @@ the service's own jobs run under the pipeline's role, across merchants. See docs
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import ClassVar, Self, TypeVar, cast
 from uuid import UUID
 
 import psycopg
 from google.protobuf.message import Message
 from prometheus_client import Gauge
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import (
     Column,
     DateTime,
@@ -31,11 +32,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import BIGINT, insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from kit import trace
 from kit.config import ServiceSettings
-from kit.errors import AlreadyExists
+from kit.errors import AlreadyExists, Unavailable
 from kit.rows import Driver
 
 # As arrays: a statement that the driver prepares once, however many there are.
@@ -52,6 +54,10 @@ Result = TypeVar("Result")
 
 class IdempotencyKeyReused(AlreadyExists):
     """This request id was used before, for another request."""
+
+
+class Contended(Unavailable):
+    """Somebody else is writing the same at this moment; try again."""
 
 
 class Database:
@@ -104,7 +110,9 @@ class Store:
     @classmethod
     @asynccontextmanager
     async def open(cls, database: Database, merchant_id: str) -> AsyncIterator[Self]:
-        """A merchant's transaction: commits when the block ends, rolls back when it raises. Nothing else commits."""
+        """A merchant's transaction: commits when the block ends, rolls back when it raises. Nothing else commits.
+        Refuses `Contended`.
+        """
         async with cls._transaction(database, database.merchants, str(UUID(merchant_id))) as store:
             yield store
 
@@ -148,13 +156,18 @@ class Store:
         begin = f"BEGIN {mode}"
         if merchant_id:
             begin += f"; SET LOCAL astronote.merchant_id = '{merchant_id}'"
-        async with engine.connect() as connection:
-            store = cls(connection, merchant_id)
-            store.driver = await _fresh(connection, lambda driver: _begun(driver, begin))
-            yield store
-            await store.driver.commit()
+        with _contended():
+            async with engine.connect() as connection:
+                store = cls(connection, merchant_id)
+                store.driver = await _fresh(connection, lambda driver: _begun(driver, begin))
+                yield store
+                await store.driver.commit()
         if store._has_emitted:
             database.emitted.set()
+
+    async def wait_at_most(self, milliseconds: int) -> None:
+        """For each lock from here on; who waits longer is refused with `Contended`."""
+        await self.driver.execute(f"SET LOCAL lock_timeout = {milliseconds}".encode(), prepare=False)
 
     async def emit(self, *events: Message) -> None:
         """Leaves events in the outbox; they go out after the commit, or not at all."""
@@ -207,6 +220,17 @@ class Store:
     def _request(self, request: Message) -> dict[str, str]:
         request_id: str = request.request_id  # type: ignore[attr-defined]
         return {"merchant_id": self.merchant_id, "method": request.DESCRIPTOR.name, "request_id": request_id}
+
+
+@contextmanager
+def _contended() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, psycopg.OperationalError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, LockNotAvailable | DeadlockDetected):
+            raise Contended from error
+        raise
 
 
 async def _begun(driver: Driver, begin: str) -> Driver:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 # Of these 140 are spans (kit/trace.py, kit/spans.py), which every hop of every service makes, and 170 are what is taken
 # together (kit/inbox.py, kit/gathering.py) and plans, times and single messages that a busy road can't do without
 # (kit/store.py, kit/rows.py).
-KIT_LINES_MAX = 2630
+KIT_LINES_MAX = 2675
 MODULE_LINES_MAX = 350
 
 
@@ -194,8 +194,11 @@ def test_sql_stands_in_stores_only() -> None:
 def test_what_is_locked_up_to_a_limit_is_asked_for_once() -> None:
     """`kit.rows.one_of` says why."""
     locking = re.compile(r"\n {8}(\w+) = ((?:(?!\n {8}\w).)*?\.with_for_update\()", re.DOTALL)
-    for path in (ROOT / "services").rglob("*.py"):
+    for path in (path for room in ("services", "kit") for path in (ROOT / room).rglob("*.py")):
         for function in path.read_text().split("    async def "):
             queries = {name for name, query in locking.findall(function) if "await" not in query}
             assert not queries & set(re.findall(r"\.in_\((\w+)", function)), function
+            assert not re.search(r"\.in_\(\s*select\((?:(?!\n {8}\w).)*\.with_for_update\(", function, re.DOTALL), (
+                function
+            )
             assert not re.search(r"\bIN \(\s*SELECT[^;]*LIMIT[^;)]*FOR UPDATE", function), function

@@ -8,7 +8,7 @@ from typing import Any
 from astronote.contacts.v1.contacts_pb2 import Contact
 from kit.errors import DomainError
 from kit.gathering import Gatherings
-from kit.store import Database
+from kit.store import Contended, Database
 from services.contacts.consent import Statement
 from services.contacts.errors import PhoneTaken
 from services.contacts.store import ContactsStore
@@ -17,6 +17,8 @@ from services.contacts.suppression import MERCHANT, PhoneHash
 
 TOGETHER_MAX = 50
 PAUSE_SECONDS = 0.02
+# Longer than a page of an import takes.
+PATIENCE_MILLISECONDS = 500
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,31 @@ class New:
 class Creating:
     def __init__(self, database: Database, hashed: PhoneHash) -> None:
         self._database, self._hashed = database, hashed
-        self._gatherings = Gatherings(self._create, TOGETHER_MAX, PAUSE_SECONDS)
+        self._gatherings = Gatherings(self._create_together, TOGETHER_MAX, PAUSE_SECONDS)
 
     async def create(self, merchant_id: str, new: New) -> Contact:
-        """Unsubscribed where the phone is suppressed, whatever is asked. Refuses `PhoneTaken`."""
-        return await self._gatherings.add(merchant_id, new)
+        """Unsubscribed where the phone is suppressed, whatever is asked. Refuses `PhoneTaken`, `Contended`."""
+        try:
+            return await self._gatherings.add(merchant_id, new)
+        except Contended:
+            # Somebody is writing about one of the round. Who is meant waits for that alone, and holds up nobody.
+            async with ContactsStore.open(self._database, merchant_id) as store:
+                (end,) = await self._create(store, [new])
+        if isinstance(end, DomainError):
+            raise end
+        return end
 
-    async def _create(self, merchant_id: str, asked: Sequence[New]) -> Sequence[Contact | DomainError]:
+    async def _create_together(self, merchant_id: str, asked: Sequence[New]) -> Sequence[Contact | DomainError]:
+        async with ContactsStore.open(self._database, merchant_id) as store:
+            await store.wait_at_most(PATIENCE_MILLISECONDS)
+            return await self._create(store, asked)
+
+    async def _create(self, store: ContactsStore, asked: Sequence[New]) -> Sequence[Contact | DomainError]:
         # Of two that bring the same phone the first does.
         firsts = {new.values["phone"]: new for new in reversed(asked)}
-        async with ContactsStore.open(self._database, merchant_id) as store:
-            await store.rehash(list(firsts), self._hashed)
-            made = await store.create_contacts([new.values for new in firsts.values()])
-            await self._say(store, [(person, firsts[person.phone]) for person in made])
+        await store.rehash(list(firsts), self._hashed)
+        made = await store.create_contacts([new.values for new in firsts.values()])
+        await self._say(store, [(person, firsts[person.phone]) for person in made])
         by_phone = {person.phone: person for person in made}
         phones = [new.values["phone"] for new in asked]
         return [

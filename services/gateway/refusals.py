@@ -105,6 +105,7 @@ class Refusals:
         if binding.method.takes_request_id:
             yield self._found("kit.IDEMPOTENCY_KEY_REUSED", binding)
         yield self._found("kit.DATABASE_UNAVAILABLE", binding)
+        yield self._found("kit.CONTENDED", binding)
         yield self._found("kit.SERVICE_UNAVAILABLE", binding)
 
     def _shared(self, status: int, refusals: list[Refusal], is_page: bool) -> Schema:

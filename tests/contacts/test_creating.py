@@ -5,11 +5,13 @@ import random
 from collections.abc import Awaitable
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.contacts_pb2 import Contact
+from astronote.contacts.v1.events_pb2 import ContactCreated, TagAdded
 from services.contacts import contact, fields, search
 from services.contacts.consent import Statement, grant
 from services.contacts.creating import Creating, New
@@ -99,6 +101,40 @@ async def test_those_who_come_together_are_one_transaction(
     assert (await book.count("consents"), await book.count("consent_people")) == (1, len(PHONES))
 
 
+async def test_the_mesh_hears_of_each_and_of_each_tag_once(book: Client, creating: Creating):
+    heard_created, heard_tags = await book.listening(ContactCreated), await book.listening(TagAdded)
+    asked = [
+        new(PHONES[0], subscription=Contact.UNSUBSCRIBED, tags=["vip"]),
+        new(PHONES[1], tags=["vip", "new"]),
+        new(PHONES[2], tags=["vip"]),
+        new(PHONES[3]),
+    ]
+    made = [end.id for end in await together([creating.create(book.merchant_id, each) for each in asked])]
+    created, tags = await heard_created(3), await heard_tags(2)
+    assert sorted(event.contact_id for event in created) == sorted(made[1:])
+    assert {event.source for event in created} == {"merchant"}
+    ids = [UUID(id).bytes for id in made]
+    tagged = {
+        event.tag: {event.contact_ids[at : at + 16] for at in range(0, len(event.contact_ids), 16)} for event in tags
+    }
+    assert tagged == {"vip": {ids[1], ids[2]}, "new": {ids[1]}}
+    last = await book.create(PHONES[4], tags=["vip"])
+    assert [event.contact_id for event in await heard_created(1)] == [last.id]
+    assert [event.contact_ids for event in await heard_tags(1)] == [UUID(last.id).bytes]
+
+
+async def test_who_is_being_written_about_holds_up_nobody_else(book: Client, creating: Creating):
+    async with ContactsStore.open(book.mesh.app("contacts").database, book.merchant_id) as page:
+        await page.create_contacts([new(PHONES[0]).values])
+        calls = [asyncio.create_task(creating.create(book.merchant_id, new(phone))) for phone in PHONES]
+        async with asyncio.timeout(10):
+            ends = await asyncio.gather(*calls[1:], creating.create(book.merchant_id, new("+306910099999")))
+        assert [type(end) for end in ends] == [Contact] * len(PHONES)
+        assert not calls[0].done()
+    with pytest.raises(PhoneTaken):
+        await calls[0]
+
+
 async def test_replicas_that_are_asked_for_the_same_people_make_each_once(book: Client, creating: Creating):
     replicas = [creating, *(Creating(book.mesh.app("contacts").database, HASHED) for _ in range(3))]
     order = random.Random(7)
@@ -123,15 +159,20 @@ async def test_merchants_who_come_together_see_nothing_of_each_other(book: Clien
 
 
 async def test_what_is_as_long_as_it_may_be_holds_up_nobody(book: Client, creating: Creating):
-    wide = "\U0001f600"
+    # What repeats itself, PostgreSQL presses together.
+    drawn = random.Random(7)
+
+    def wide(length: int) -> str:
+        return "".join(chr(drawn.randrange(0x20000, 0x2A6D0)) for _ in range(length))
+
     longest = {
-        "first_name": wide * fields.NAME_LENGTH_MAX,
-        "last_name": wide * fields.NAME_LENGTH_MAX,
-        "email": f"{'é' * (fields.EMAIL_LENGTH_MAX - 5)}@é.gr",
-        "tags": [f"{number:02}" + wide * (fields.TAG_LENGTH_MAX - 2) for number in range(fields.TAGS_MAX)],
+        "first_name": wide(fields.NAME_LENGTH_MAX),
+        "last_name": wide(fields.NAME_LENGTH_MAX),
+        "email": f"{wide(fields.EMAIL_LENGTH_MAX - 5)}@é.gr",
+        "tags": [wide(fields.TAG_LENGTH_MAX) for _ in range(fields.TAGS_MAX)],
         "attributes": {
-            f"{number:02}" + wide * (fields.ATTRIBUTE_NAME_LENGTH_MAX - 2): wide * fields.ATTRIBUTE_LENGTH_MAX
-            for number in range(fields.ATTRIBUTES_MAX)
+            wide(fields.ATTRIBUTE_NAME_LENGTH_MAX): wide(fields.ATTRIBUTE_LENGTH_MAX)
+            for _ in range(fields.ATTRIBUTES_MAX)
         },
     }
     ends = await together([creating.create(book.merchant_id, new(phone, **longest)) for phone in PHONES[:3]])

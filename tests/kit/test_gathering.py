@@ -60,6 +60,40 @@ async def test_what_a_round_raises_is_raised_for_each_of_it() -> None:
         await gathering.add(99)
 
 
+async def test_who_is_gone_before_their_round_is_left_out() -> None:
+    work = Work()
+    gathering = Gathering(work, items_max=2)
+    calls = [asyncio.create_task(gathering.add(number)) for number in range(6)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for gone in (1, 3, 4):
+        calls[gone].cancel()
+    for _ in range(2):
+        work.go.release()
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert work.rounds == [[0, 1], [2, 5]]
+    assert [end for end in ends if isinstance(end, int)] == [0, 4, 10]
+
+
+async def test_nobody_waits_for_others_where_a_whole_round_waits() -> None:
+    work = Work()
+    gathering = Gathering(work, items_max=2, pause_seconds=3600)
+    for _ in range(2):
+        work.go.release()
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*(gathering.add(number) for number in range(4))) == [0, 2, 4, 6]
+
+
+async def test_work_that_answers_for_too_few_fails_them_and_nobody_after_them() -> None:
+    async def work(items: Sequence[int]) -> Sequence[int]:
+        return [item for item in items if item != 2]
+
+    gathering = Gathering(work, items_max=10)
+    ends = await asyncio.gather(*(gathering.add(number) for number in range(4)), return_exceptions=True)
+    assert [repr(end) for end in ends] == ["RuntimeError('3 ends of 4 items')"] * 4
+    assert await gathering.add(5) == 5
+
+
 async def test_a_round_is_of_one_key_and_goes_on_in_the_trace_of_its_first_item() -> None:
     rounds = []
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC
 from itertools import combinations
 from typing import Any
 
@@ -15,11 +16,16 @@ from deploy.local.postgres import Postgres
 from kit.store import Database
 from services.contacts.errors import ContactNotFound
 from services.contacts.store import ContactsStore
-from services.contacts.store.contacts import ORDERS, Filter
+from services.contacts.store.contacts import ORDERS, Filter, Order
 from tests.conftest import TestMesh
 from tests.contacts.client import Client
 
-FILTERS = (Filter(), Filter(patterns=("%ana%",)), Filter(tag="vip"))
+FILTERS = (
+    Filter(),
+    Filter(patterns=("%ana%",)),
+    Filter(patterns=("%an%", "%69%"), subscription=Contact.SUBSCRIBED),
+    Filter(tag="vip"),
+)
 # In pairs and all together: what is left are the plans that nobody would choose.
 SWITCHES = ("nestloop", "hashjoin", "mergejoin", "indexscan", "bitmapscan", "seqscan", "sort", "material")
 
@@ -58,8 +64,12 @@ async def test_a_read_shows_what_is_the_merchants_and_leaves_nothing_behind(
 
 @pytest.mark.parametrize("off", [(), *combinations(SWITCHES, 2), SWITCHES], ids=" ".join)
 async def test_a_read_finds_the_same_by_every_plan(
-    database: Database, person: Contact, merchant_id: str, off: tuple[str, ...]
+    mesh: TestMesh, database: Database, person: Contact, merchant_id: str, off: tuple[str, ...]
 ) -> None:
+    book = Client(mesh, merchant_id)
+    people = [person, await book.create("+306912345679", first_name="Anabel", tags=["vip"])]
+    members = await book("CreateList", list={"name": "VIP"})
+    await book("AddListContacts", id=members.id, contact_ids=[each.id for each in people])
     options = " ".join(f"-c enable_{each}=off" for each in off)
     driver: Any = await psycopg.AsyncConnection.connect(plain(database.merchants.url), options=options, autocommit=True)
     async with driver, database.merchants.connect() as connection:
@@ -69,8 +79,15 @@ async def test_a_read_finds_the_same_by_every_plan(
         for _ in range(12):
             assert await store.contact(person.id) == person
             for order in ORDERS.values():
-                for chosen in FILTERS:
-                    assert await store.contact_page(None, 20, chosen, order) == [person]
+                expected = sorted(people, key=lambda each: place(each, order), reverse=order.is_descending)
+                for chosen in (*FILTERS, Filter(list_id=members.id)):
+                    assert await store.contact_page(None, 20, chosen, order) == expected
+                    assert await store.contact_page(place(expected[0], order), 20, chosen, order) == expected[1:]
+
+
+def place(person: Contact, order: Order) -> list[Any]:
+    parts = {"id": person.id, "phone": person.phone, "create_time": person.create_time.ToDatetime(tzinfo=UTC)}
+    return [parts[name] for name in order.names]
 
 
 async def test_a_read_goes_on_where_the_database_was_restarted(
