@@ -4,12 +4,13 @@ import asyncio
 import importlib
 import json
 import pkgutil
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import grpc
 import pytest
 from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
@@ -19,6 +20,7 @@ import astronote.contacts.v1
 from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1.audience_pb2 import Audience
 from services.contacts.store import ContactsStore
+from services.gateway.transcoder import OVERTAKEN
 
 CONTRACTS = [f"astronote.contacts.v1.{path.name}" for path in pkgutil.iter_modules(astronote.contacts.v1.__path__)]
 # The stub and the request of every method, whichever file it stands in.
@@ -64,11 +66,32 @@ class Client:
     async def update(self, id: str, **fields: Any) -> pb.Contact:
         return await self("UpdateContact", contact=pb.Contact(id=id, **fields), update_mask={"paths": list(fields)})
 
+    async def listening(self, event: type[Message]) -> Callable[[int], Awaitable[list[Any]]]:
+        """What hears that many of the merchant's events, from now on."""
+        await self.mesh.service("contacts")
+        client = self.mesh.app("contacts").bus.client
+        subscription = await client.subscribe(f"event.{event.DESCRIPTOR.full_name}")
+
+        async def heard(count: int) -> list[Any]:
+            found: list[Any] = []
+            while len(found) < count:
+                said: Any = event.FromString((await subscription.next_msg(timeout=60)).data)
+                found += [said] if said.merchant_id == self.merchant_id else []
+            return found
+
+        return heard
+
     async def upload(self, file: bytes | str, piece_bytes: int = 256 * 1024, **parameters: Any) -> pb.Import:
         """As far as it is when the call answers."""
         data = file.encode() if isinstance(file, str) else file
-        pieces = (data[begin : begin + piece_bytes] for begin in range(0, len(data), piece_bytes))
-        return await (await self.call("ImportContacts", requests(pieces, **parameters)))
+        while True:
+            pieces = (data[begin : begin + piece_bytes] for begin in range(0, len(data), piece_bytes))
+            try:
+                return await (await self.call("ImportContacts", requests(pieces, **parameters)))
+            except grpc.aio.AioRpcError as error:
+                # What the service said is lost, where its refusal overtook a write.
+                if error.details() != OVERTAKEN:
+                    raise
 
     async def imported(self, file: bytes | str, **parameters: Any) -> pb.Import:
         """As it is when it is over."""

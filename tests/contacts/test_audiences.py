@@ -138,18 +138,10 @@ async def test_a_withdrawal_needs_no_contact_and_outlives_one(book: Client):
 
 async def test_one_event_leaves_with_the_first_withdrawal(book: Client):
     person = await book.create(FIRST)
-    await book.mesh.service("contacts")
-    app = book.mesh.app("contacts")
-    subscription = await app.bus.stream.subscribe(f"event.{ConsentWithdrawn.DESCRIPTOR.full_name}")
+    heard = await book.listening(ConsentWithdrawn)
     answers = await asyncio.gather(*(book("WithdrawConsent", phone=FIRST, source="STOP") for _ in range(8)))
     assert sorted(answer.changed for answer in answers) == [False] * 7 + [True]
-    heard = []
-    async with asyncio.timeout(10):
-        while not heard:
-            event = ConsentWithdrawn.FromString((await subscription.next_msg(timeout=5)).data)
-            heard += [event] if event.merchant_id == book.merchant_id else []
-    assert heard == [ConsentWithdrawn(merchant_id=book.merchant_id, contact_id=person.id, source="STOP")]
-    await subscription.unsubscribe()
+    assert await heard(1) == [ConsentWithdrawn(merchant_id=book.merchant_id, contact_id=person.id, source="STOP")]
     async with asyncio.timeout(10):
         while await events(book):
             await asyncio.sleep(0.02)

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 import pytest
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.message import Message
 from sqlalchemy import text
 
 from astronote.contacts.v1 import contacts_pb2 as pb
@@ -18,7 +17,10 @@ from astronote.contacts.v1.events_pb2 import ContactCreated
 from astronote.contacts.v1.forms_pb2 import Form, GetFormQrRequest
 from services.contacts import evidence
 from services.contacts.servicers import sign_ups
+from services.contacts.servicers.audiences import withdraw
 from services.contacts.store import ContactsStore
+from services.contacts.suppression import PhoneHash
+from tests.conftest import SETTINGS
 from tests.contacts.client import METHODS, Client, reason, refused
 
 PHONE = "+306912345678"
@@ -113,7 +115,7 @@ async def test_the_page_needs_no_script_and_shows_others_words_as_words(book: Cl
 async def test_who_signs_up_is_a_contact_with_proof_and_heard_of(book: Client, visitor: Visitor):
     members = await book("CreateList", list={"name": "VIP"})
     form = await make(book, list_id=members.id, tags=["shop"])
-    heard = await listening(book, ContactCreated)
+    heard = await book.listening(ContactCreated)
     page = await visitor.sign_up(form, first_name="Μαρία")
     assert "Ευχαριστούμε" in page
     (person,) = await book.book()
@@ -123,7 +125,7 @@ async def test_who_signs_up_is_a_contact_with_proof_and_heard_of(book: Client, v
     (consent,) = (await book("ListConsents", contact_id=person.id)).consents
     assert (consent.event, consent.legal_basis, consent.wording) == (Consent.GRANTED, Consent.CONSENT, WORDING)
     assert (consent.ip_address, consent.user_agent) == ("192.0.2.7", "Firefox")
-    event = await heard()
+    (event,) = await heard(1)
     assert event == ContactCreated(merchant_id=book.merchant_id, contact_id=person.id, source="form")
     # The origin is in the evidence, and goes with the person while the chain stays.
     bodies = await book.stream("ExportConsents")
@@ -132,22 +134,6 @@ async def test_who_signs_up_is_a_contact_with_proof_and_heard_of(book: Client, v
     bodies = await book.stream("ExportConsents")
     assert b"192.0.2.7" not in bodies[0].data
     assert evidence.verified(bodies[0].data.splitlines()).people == 2
-
-
-async def listening(book: Client, event: type[Message]) -> Any:
-    await book.mesh.service("contacts")
-    stream = book.mesh.app("contacts").bus.stream
-    subscription = await stream.subscribe(f"event.{event.DESCRIPTOR.full_name}")
-
-    async def heard() -> Message:
-        async with asyncio.timeout(60):
-            while True:
-                found = event.FromString((await subscription.next_msg(timeout=60)).data)
-                if found.merchant_id == book.merchant_id:  # type: ignore[attr-defined]
-                    await subscription.unsubscribe()
-                    return found
-
-    return heard
 
 
 async def test_the_answer_says_nothing_about_the_phone(book: Client, visitor: Visitor):
@@ -175,6 +161,22 @@ async def test_a_form_undoes_no_opt_out(book: Client, visitor: Visitor, is_doubl
     assert (await book("FilterTextable", phones=[PHONE], allow_strangers=True)).refused_phones == [PHONE]
     assert (await book.book(), await book.count("sign_ups")) == ([], 0)
     assert [event for event, _ in await consents(book)] == ["WITHDRAWN", "REQUESTED"]
+
+
+async def test_a_form_undoes_no_opt_out_of_the_same_moment(book: Client, visitor: Visitor):
+    form = await make(book, tags=["shop"])
+    person = await book.create(PHONE)
+    async with ContactsStore.open(book.mesh.app("contacts").database, book.merchant_id) as stop:
+        await stop.lock_phone(PHONE)
+        signing_up = asyncio.create_task(visitor.sign_up(form))
+        async with asyncio.timeout(60):
+            while not await book.rows("SELECT FROM pg_locks WHERE NOT granted AND :merchant_id <> ''"):
+                await asyncio.sleep(0.02)
+        await withdraw(stop, person, PhoneHash(SETTINGS["contacts"]["suppression_key"])(PHONE), "STOP")
+    await signing_up
+    (after,) = await book.book()
+    assert (after.subscription, list(after.tags)) == (pb.Contact.UNSUBSCRIBED, [])
+    assert [event for event, _ in await consents(book)] == ["GRANTED", "WITHDRAWN", "REQUESTED"]
 
 
 @pytest.mark.parametrize(

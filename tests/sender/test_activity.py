@@ -15,7 +15,7 @@ async def test_a_campaign_s_texts_become_the_contacts_activity(mesh: TestMesh):
     async with provider(mesh, SILENT):
         shop = await Shop.opened(mesh, COUNT)
         await mesh.service("contacts")
-        heard = await mesh.app("contacts").bus.stream.subscribe(f"event.{MessageOutcomes.DESCRIPTOR.full_name}")
+        heard = await mesh.app("contacts").bus.client.subscribe(f"event.{MessageOutcomes.DESCRIPTOR.full_name}")
         campaign_id = await shop.send()
         await shop.report(campaign_id, lambda report: report.counts.accepted == COUNT)
         await shop.heard(ActivityCondition.TEXTED, COUNT)

@@ -104,11 +104,15 @@ class SignUps(rpc.SignUpsServiceServicer):
         values = contact.values(new, set(contact.WRITABLE) - {"phone"}, datetime.now(UTC).date())
         values |= {"phone": phone, "phone_hash": phone_hash, "search": search.search_text(first_name, "", phone, "")}
         made = await store.create_contacts([values])
-        contact_id = made[0].id if made else None
+        person = made[0] if made else await store.lock_phone(phone)
+        contact_id = person.id if person else None
+        # A STOP may have come in this moment.
+        if await store.suppressed(phone_hash):
+            await store.note_consents(_statement(form, Consent.REQUESTED), [(contact_id, phone_hash)])
+            return
         if made:
             await store.say_created(made, "form")
-        elif person := await store.lock_phone(phone):
-            contact_id = person.id
+        elif person:
             tags = list(dict.fromkeys([*person.tags, *form["tags"]]))[: fields.TAGS_MAX]
             await store.update_contact(person.id, {"tags": tags, "subscription": Contact.SUBSCRIBED})
             await store.say_tagged([(person.id, set(tags).difference(person.tags))])
