@@ -22,6 +22,7 @@ from services.sender.webhooks import Proof, items
 
 # At most 2 MiB each.
 BODIES_TOGETHER_MAX = 20
+# The provider comes again over the same connections: a fifth less CPU a report, and a commit for twice as many.
 PAUSE_SECONDS = 0.005
 
 

@@ -250,8 +250,13 @@ async def test_an_unknown_message_expires_after_the_grace_counted_from_when_it_b
     assert await due(151) == sorted(ids)
     await execute(text("UPDATE parked_reports SET create_time = now() - interval '10 days'"))
     assert await due(151) == [ids[0]]
-    await shop.store.keep_webhooks("reports", [b"[]"])
+    await execute(text("UPDATE parked_reports SET create_time = now() - interval '2 seconds', lookup_time = NULL"))
+    assert await due(151) == sorted(ids)
+    await execute(text(f"UPDATE parked_reports SET message_id = {lost.first_message_id}"))
     assert await due(151) == [ids[0]]
+    await shop.forget_parked()
+    await shop.store.keep_webhooks("reports", [b"[]"])
+    assert await due(151) == sorted(ids)
     await execute(text("UPDATE webhooks SET create_time = now() - interval '10 days'"))
     assert await due(151) == []
 

@@ -5,7 +5,7 @@ is called.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, delete, func, select, text, update
+from sqlalchemy import case, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from astronote.sender.v1.batches_pb2 import SendBatch
@@ -179,19 +179,23 @@ class AttemptStatements(InboundStatements, MessageStatements, TallyStatements):
     async def take_expired(self, validity_seconds: float, grace_seconds: float) -> AnyRow | None:
         """An attempt whose messages have waited for a report for longer than their validity, locked; unknown ones have
         a grace beyond it. Their clock starts when they became what they are, and what reached us before it ran out is
-        heard first: a report that was not applied yet, or for an unknown one a report that is still being looked up.
+        heard first: a report that was not applied yet, or for an unknown one a report that is still being looked up, or
+        that names it and waits for its next try.
         """
         validity = func.make_interval(0, 0, 0, 0, 0, 0, validity_seconds)
         grace = func.make_interval(0, 0, 0, 0, 0, 0, case((attempts.c.state == "UNKNOWN", grace_seconds), else_=0.0))
         over = (attempts.c.finish_time < func.now() - validity, attempts.c.finish_time < func.now() - validity - grace)
         end_time = attempts.c.finish_time + validity + grace
         unheard = select(webhooks.c.id).where(webhooks.c.apply_time.is_(None), webhooks.c.create_time < end_time)
-        orphans = select(parked_reports.c.provider_message_id).where(
-            parked_reports.c.lookup_time.is_not(None),
+        names_it = parked_reports.c.message_id.between(
+            attempts.c.first_message_id, attempts.c.first_message_id + attempts.c.recipient_count - 1
+        )
+        parked = select(parked_reports.c.provider_message_id).where(
+            or_(parked_reports.c.lookup_time.is_not(None), names_it),
             parked_reports.c.create_time < end_time,
             attempts.c.state == "UNKNOWN",
         )
-        query = select(attempts).where(attempts.c.close_time.is_(None), *over, ~unheard.exists(), ~orphans.exists())
+        query = select(attempts).where(attempts.c.close_time.is_(None), *over, ~unheard.exists(), ~parked.exists())
         query = query.order_by(attempts.c.finish_time).limit(1).with_for_update(skip_locked=True)
         found = await self.connection.execute(query)
         row: AnyRow | None = found.one_or_none()
