@@ -44,6 +44,7 @@ def main() -> None:
     found: list[Figure] = []
     for name in arguments.only:
         # A mesh each, so that nothing is measured on what another left behind.
+        os.sync()
         members = scale.members() if name == "scale" else MEMBERS
         with Arena.mesh_of_a_run(members) as mesh, console.status(f"{name} on {os.cpu_count()} cores"):
             arena = Arena(mesh)

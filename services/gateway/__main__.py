@@ -1,10 +1,7 @@
-import uvloop
-
-from kit import log
+from kit.app import run
 from services.gateway.app import NAME
 from services.gateway.serving import serve
 from services.gateway.settings import Settings
 
 if __name__ == "__main__":
-    log.setup(NAME)
-    uvloop.run(serve(Settings()))
+    run(NAME, serve(Settings()))

@@ -1,0 +1,19 @@
+"""What the processes of the mesh are to the machine that they run on."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deploy.local.members import MEMBERS, Kind
+from deploy.local.mesh import Mesh
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+
+def test_no_thread_of_a_service_takes_the_core_from_the_one_that_woke_it(running_mesh: Mesh) -> None:
+    running_mesh.wait_ready()
+    for name in (member.name for member in MEMBERS if member.kind != Kind.STAND_IN):
+        threads = list(Path(f"/proc/{running_mesh.children[name].pid}/task").iterdir())
+        assert len(threads) > 3, name
+        assert {os.sched_getscheduler(int(thread.name)) for thread in threads} == {os.SCHED_BATCH}, name
