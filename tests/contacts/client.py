@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
+from psycopg.errors import InsufficientPrivilege, IntegrityConstraintViolation
 from sqlalchemy import text
 
 import astronote.contacts.v1
@@ -80,6 +82,18 @@ class Client:
             return found
 
         return heard
+
+    async def nobody_may(self, statements: Iterable[str]) -> None:
+        """Not even the tables' owner."""
+        database = self.mesh.database("contacts")
+        for url in (database.url, database.pipeline_url, database.owner_url):
+            for statement in statements:
+                # The loop goes on: what runs in it may have the lock that the statement waits for.
+                async with await psycopg.AsyncConnection.connect(url.replace("+psycopg", "")) as connection:
+                    query = "SELECT set_config('astronote.merchant_id', %s, false)"
+                    await connection.execute(query, [self.merchant_id])
+                    with pytest.raises((InsufficientPrivilege, IntegrityConstraintViolation)):
+                        await connection.execute(statement.encode())
 
     async def upload(self, file: bytes | str, piece_bytes: int = 256 * 1024, **parameters: Any) -> pb.Import:
         """As far as it is when the call answers."""

@@ -4,9 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import psycopg
-import pytest
-
 from astronote.contacts.v1.consents_pb2 import Consent
 from kit.store import Database
 from services.contacts.consent import Origin, Statement
@@ -117,12 +114,7 @@ async def test_nobody_changes_or_drops_what_waits_not_even_its_owner(book: Clien
     statements = (f"UPDATE {table} SET source = ''", f"DELETE FROM {table}", f"TRUNCATE {table}")
     async with chain_in_other_hands(book):
         await book.create(PHONES[0])
-        urls = book.mesh.database("contacts")
-        for url in (urls.url, urls.pipeline_url, urls.owner_url):
-            for statement in statements:
-                with psycopg.connect(url.replace("+psycopg", "")) as connection, pytest.raises(psycopg.Error):
-                    connection.execute("SELECT set_config('astronote.merchant_id', %s, false)", [book.merchant_id])
-                    connection.execute(statement)
+        await book.nobody_may(statements)
         assert await book.count("unlinked_consents") == 1
 
 

@@ -13,7 +13,8 @@ REFUSED, TAKEN = {"ok": 0, "tooMany": 1}, {"ok": 1, "tooMany": 0}
 
 
 async def test_without_an_answer_of_contacts_nothing_leaves_and_no_try_is_lost(mesh: TestMesh) -> None:
-    async with road.provider(mesh, {"outcomes": REFUSED}, tries_max=3) as mitto:
+    # Time enough to stop contacts between two tries.
+    async with road.provider(mesh, {"outcomes": REFUSED}, tries_max=3, retry_seconds=2) as mitto:
         shop = await Shop.opened(mesh, 2)
         campaign_id = await shop.send()
         async with asyncio.timeout(20):
