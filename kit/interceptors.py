@@ -35,6 +35,7 @@ PASSED_ON = frozenset(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
 )
+AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 CLIENT_HEADERS = (CLIENT_ADDRESS_HEADER, CLIENT_AGENT_HEADER, CLIENT_PURPOSE_HEADER)
 log = structlog.get_logger()
 
@@ -97,8 +98,9 @@ class Boundary(grpc.aio.ServerInterceptor):
                 answer: Message = await behavior(request, context)
                 return answer
         except BaseException as error:  # noqa: BLE001 (the boundary)
-            code = _code(error)
-            return await _end(context, method, error)
+            told = _told(error)
+            code = _code(told)
+            return await _end(context, method, told)
         finally:
             _done(method, code, span)
 
@@ -112,8 +114,9 @@ class Boundary(grpc.aio.ServerInterceptor):
             async for message in behavior(request, context):
                 yield message
         except BaseException as error:  # noqa: BLE001 (the boundary)
-            code = _code(error)
-            await _end(context, method, error)
+            told = _told(error)
+            code = _code(told)
+            await _end(context, method, told)
         finally:
             _done(method, code, span)
 
@@ -126,10 +129,19 @@ class Boundary(grpc.aio.ServerInterceptor):
         access.check(rule, who)
 
 
+def _told(error: BaseException) -> BaseException:
+    """Who is away, our database or a service that we ask, makes the call try again later."""
+    if away(error):
+        return DatabaseUnavailable()
+    if isinstance(error, grpc.aio.AioRpcError) and error.code() in AWAY:
+        return ServiceUnavailable()
+    return error
+
+
 def _code(error: BaseException) -> str:
     if isinstance(error, DomainError):
         return error.code.name
-    if isinstance(error, grpc.aio.AioRpcError):
+    if isinstance(error, grpc.aio.AioRpcError) and error.code() in PASSED_ON:
         return error.code().name
     if isinstance(error, TimeoutError):
         return "DEADLINE_EXCEEDED"
@@ -140,10 +152,10 @@ async def _end(context: Context, method: str, error: BaseException) -> NoReturn:
     """Ends the call with the status of what was raised; a cancelled call just ends."""
     if isinstance(error, grpc.aio.AbortError) or not isinstance(error, Exception):
         raise error
-    if away(error):
-        error = DatabaseUnavailable()
-    if isinstance(error, grpc.aio.AioRpcError):
-        error = await _passed_on(context, error)
+    if isinstance(error, grpc.aio.AioRpcError) and error.code() in PASSED_ON:
+        # What another service refused is refused with its words.
+        details = dict(error.trailing_metadata() or ()).get(DETAILS)
+        await context.abort(error.code(), error.details() or "", ((DETAILS, details),) if details else ())
     if isinstance(error, DomainError):
         status = error.status(domain=method.split(".")[1])
         trailer = ((DETAILS, status.SerializeToString()),)
@@ -152,16 +164,6 @@ async def _end(context: Context, method: str, error: BaseException) -> NoReturn:
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The call took too long.")
     log.error("rpc failed", method=method, error=repr(error)[:500], exc_info=error)
     await context.abort(grpc.StatusCode.INTERNAL, "Internal error.")
-
-
-async def _passed_on(context: Context, error: grpc.aio.AioRpcError) -> Exception:
-    """What another service refused is refused with its words; one that is away makes this call try again later."""
-    if error.code() in PASSED_ON:
-        details = dict(error.trailing_metadata() or ()).get(DETAILS)
-        trailer = ((DETAILS, details),) if details else ()
-        await context.abort(error.code(), error.details() or "", trailer)
-    is_away = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    return ServiceUnavailable() if is_away else error
 
 
 def away(error: BaseException) -> bool:
