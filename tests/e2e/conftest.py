@@ -22,9 +22,9 @@ def running_mesh(collector: Collector) -> Iterator[Mesh]:
         "contacts": {"ERASURE_PAUSE_SECONDS": "1"},
         "campaigns": {"BATCH_SIZE": "250", "REPUBLISH_AFTER_SECONDS": "3", "SILENCE_SECONDS": "3"},
         "sender": {
-            "LEASE_SECONDS": "4",
-            "PROVIDER_TIMEOUT_SECONDS": "3",
-            "VALIDITY_SECONDS": "15",
+            "LEASE_SECONDS": "6",
+            "PROVIDER_TIMEOUT_SECONDS": "5",
+            "VALIDITY_SECONDS": "25",
             "UNKNOWN_GRACE_SECONDS": "2",
         },
     }
