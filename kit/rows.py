@@ -41,12 +41,13 @@ class EnumName(types.TypeDecorator[int]):
     def __init__(self, enum: Any) -> None:
         super().__init__()
         self.enum = enum
+        self.numbers: dict[str | None, int | None] = {None: None, **dict(enum.items())}
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
         return None if value is None else self.enum.Name(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
-        return None if value is None else self.enum.Value(value)
+        return self.numbers[value]
 
 
 class MessageJson(types.TypeDecorator[Message]):
@@ -131,7 +132,9 @@ class Reading(Generic[Shown]):
         if isinstance(query, Select):
             text = _ALONE.format(text.replace("%(merchant_id)s", "tenant.id"))
         self._cls, self._text, self._binds = cls, text.encode(), compiled._bind_processors
-        self._columns = [(column.name, _processor(column.type)) for column in query.exported_columns]
+        self._names = [column.name for column in query.exported_columns]
+        processors = ((column.name, _processor(column.type)) for column in query.exported_columns)
+        self._processors = [(name, processor) for name, processor in processors if processor]
 
     async def messages(self, driver: Driver, **values: Any) -> list[Shown]:
         values |= {name: bind(values[name]) for name, bind in self._binds.items()}
@@ -139,13 +142,20 @@ class Reading(Generic[Shown]):
         return [self._message(row) for row in await cursor.fetchall()]
 
     def _message(self, row: tuple[Any, ...]) -> Shown:
-        named = zip(self._columns, row, strict=True)
-        return self._cls(**{name: processor(value) if processor else value for (name, processor), value in named})
+        named = dict(zip(self._names, row, strict=True))
+        for name, processor in self._processors:
+            named[name] = processor(named[name])
+        return self._cls(**named)
 
 
 def _processor(kind: types.TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """None where the driver's value is the message's already."""
     if isinstance(kind, types.DateTime):
         return _timestamp
+    if isinstance(kind, EnumName):
+        return kind.numbers.__getitem__
+    if isinstance(kind, types.Uuid) or (isinstance(kind, types.ARRAY) and isinstance(kind.item_type, types.Text)):
+        return None
     return kind.dialect_impl(DIALECT).result_processor(DIALECT, None)
 
 

@@ -11,10 +11,14 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import ClassVar, Self, TypeVar, cast
 from uuid import UUID
 
+import orjson
 import psycopg
 from google.protobuf.message import Message
 from prometheus_client import Gauge
+from psycopg.adapt import AdaptersMap
 from psycopg.errors import DeadlockDetected, LockNotAvailable
+from psycopg.types.json import set_json_loads
+from psycopg.types.string import TextLoader
 from sqlalchemy import (
     Column,
     DateTime,
@@ -52,6 +56,12 @@ Answer = TypeVar("Answer", bound=Message)
 Result = TypeVar("Result")
 
 
+# Of a UUID we want the text, which the driver has, and of JSON only what is in it.
+ADAPTERS = AdaptersMap(psycopg.adapters)
+ADAPTERS.register_loader("uuid", TextLoader)
+set_json_loads(orjson.loads, ADAPTERS)
+
+
 class IdempotencyKeyReused(AlreadyExists):
     """This request id was used before, for another request."""
 
@@ -74,6 +84,7 @@ class Database:
                 "application_name": service,
                 "connect_timeout": 5,
                 "tcp_user_timeout": 30_000,
+                "context": ADAPTERS,
                 "options": " ".join(f"-c {name}={limit}" for name, limit in TIMEOUTS.items()),
             },
             # Without it `rowcount` is -1 after an INSERT, and ON CONFLICT DO NOTHING looks like success.

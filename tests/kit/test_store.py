@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from astronote.contacts.v1.contacts_pb2 import Contact
 from deploy.local.postgres import Postgres
-from kit.store import Database
+from kit.store import ADAPTERS, Database
 from services.contacts.errors import ContactNotFound
 from services.contacts.store import ContactsStore
 from services.contacts.store.contacts import ORDERS, Filter, Order
@@ -71,7 +71,8 @@ async def test_a_read_finds_the_same_by_every_plan(
     members = await book("CreateList", list={"name": "VIP"})
     await book("AddListContacts", id=members.id, contact_ids=[each.id for each in people])
     options = " ".join(f"-c enable_{each}=off" for each in off)
-    driver: Any = await psycopg.AsyncConnection.connect(plain(database.merchants.url), options=options, autocommit=True)
+    url = plain(database.merchants.url)
+    driver: Any = await psycopg.AsyncConnection.connect(url, options=options, autocommit=True, context=ADAPTERS)
     async with driver, database.merchants.connect() as connection:
         store = ContactsStore(connection, merchant_id)
         store.driver = driver
