@@ -1,5 +1,6 @@
 """Contacts that are made one by one: those of a merchant that come together are one transaction (ADR 45)."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ TOGETHER_MAX = 50
 PAUSE_SECONDS = 0.02
 # Longer than a page of an import takes.
 PATIENCE_MILLISECONDS = 500
+# Connections to the database that those have at most who are made alone, and of these those who wait with patience:
+# whoever locks many contacts of one merchant keeps no connection from the others.
+ALONE_MAX = 4
+PATIENT_MAX = 2
 
 
 @dataclass(frozen=True)
@@ -33,17 +38,26 @@ class Creating:
     def __init__(self, database: Database, hashed: PhoneHash) -> None:
         self._database, self._hashed = database, hashed
         self._gatherings = Gatherings(self._create_together, TOGETHER_MAX, PAUSE_SECONDS)
+        self._alone, self._patient = asyncio.Semaphore(ALONE_MAX), asyncio.Semaphore(PATIENT_MAX)
 
     async def create(self, merchant_id: str, new: New) -> Contact:
         """Unsubscribed where the phone is suppressed, whatever is asked. Refuses `PhoneTaken`, `Contended`."""
         try:
             return await self._gatherings.add(merchant_id, new)
         except Contended:
-            # Somebody is writing about one of the round. Who is meant waits for that alone, and holds up nobody.
-            async with ContactsStore.open(self._database, merchant_id) as store:
-                (end,) = await self._create(store, [new])
+            end = await self._create_alone(merchant_id, new)
         if isinstance(end, DomainError):
             raise end
+        return end
+
+    async def _create_alone(self, merchant_id: str, new: New) -> Contact | DomainError:
+        """Somebody is writing about one of a round. Who is meant waits for that, and holds up nobody."""
+        try:
+            async with self._alone:
+                (end,) = await self._create_together(merchant_id, [new])
+        except Contended:
+            async with self._patient, ContactsStore.open(self._database, merchant_id) as store:
+                (end,) = await self._create(store, [new])
         return end
 
     async def _create_together(self, merchant_id: str, asked: Sequence[New]) -> Sequence[Contact | DomainError]:
