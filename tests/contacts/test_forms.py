@@ -4,6 +4,7 @@ customer or to undo anybody's opt-out.
 
 import asyncio
 import re
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from astronote.contacts.v1 import contacts_pb2 as pb
 from astronote.contacts.v1.consents_pb2 import Consent
 from astronote.contacts.v1.events_pb2 import ContactCreated
 from astronote.contacts.v1.forms_pb2 import Form, GetFormQrRequest
-from services.contacts import evidence
+from services.contacts import contact, evidence
 from services.contacts.servicers import sign_ups
 from services.contacts.servicers.audiences import withdraw
 from services.contacts.store import ContactsStore
@@ -24,6 +25,8 @@ from tests.conftest import SETTINGS
 from tests.contacts.client import METHODS, Client, reason, refused
 
 PHONE = "+306912345678"
+HASHED = PhoneHash(SETTINGS["contacts"]["suppression_key"])
+TODAY = date(2026, 1, 1)
 WORDING = "Θέλω προσφορές με SMS <b>& νέα</b>.\nΔιαγράφομαι όποτε θέλω."
 
 
@@ -172,11 +175,36 @@ async def test_a_form_undoes_no_opt_out_of_the_same_moment(book: Client, visitor
         async with asyncio.timeout(60):
             while not await book.rows("SELECT FROM pg_locks WHERE NOT granted AND :merchant_id <> ''"):
                 await asyncio.sleep(0.02)
-        await withdraw(stop, person, PhoneHash(SETTINGS["contacts"]["suppression_key"])(PHONE), "STOP")
+        await withdraw(stop, person, HASHED(PHONE), "STOP")
     await signing_up
     (after,) = await book.book()
     assert (after.subscription, list(after.tags)) == (pb.Contact.UNSUBSCRIBED, [])
     assert [event for event, _ in await consents(book)] == ["GRANTED", "WITHDRAWN", "REQUESTED"]
+
+
+async def test_a_form_brings_nobody_in_who_opts_out_in_the_same_moment(book: Client, visitor: Visitor):
+    form = await make(book, tags=["shop"])
+    values = contact.values(pb.Contact(subscription=pb.Contact.SUBSCRIBED), set(contact.WRITABLE) - {"phone"}, TODAY)
+    async with ContactsStore.open(book.mesh.app("contacts").database, book.merchant_id) as other:
+        await other.create_contacts([values | {"phone": PHONE, "phone_hash": HASHED(PHONE), "search": ""}])
+        signing_up = asyncio.create_task(visitor.sign_up(form))
+        async with asyncio.timeout(60):
+            while not await book.rows("SELECT FROM pg_locks WHERE NOT granted AND :merchant_id <> ''"):
+                await asyncio.sleep(0.02)
+        await book("WithdrawConsent", phone=PHONE, source="STOP")
+        await other.driver.rollback()
+    await signing_up
+    assert await book.book() == []
+    assert [event for event, _ in await consents(book)] == ["WITHDRAWN", "REQUESTED"]
+
+
+async def test_another_number_brings_nobody_back_whose_stop_the_book_has_missed(book: Client):
+    """One that came while the contact was made."""
+    person = await book.create(PHONE)
+    async with ContactsStore.open(book.mesh.app("contacts").database, book.merchant_id) as stop:
+        await stop.withdraw(None, [HASHED(PHONE)], "STOP")
+    assert (await book.update(person.id, phone="+306987654321")).subscription == pb.Contact.UNSUBSCRIBED
+    assert [event for event, _ in await consents(book)] == ["GRANTED", "WITHDRAWN"]
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,13 @@ class Contacts(rpc.ContactsServiceServicer):
             wanted = values.get("subscription", before.subscription)
             phone = values.get("phone", before.phone)
             phone_hash = self._hashed(phone)
-            await store.rehash([phone], self._hashed)
+            await store.rehash([before.phone, phone], self._hashed)
             if await store.suppressed(phone_hash):
                 if values.get("subscription") == pb.Contact.SUBSCRIBED:
                     raise OptedOut(field="contact.subscription")
+                wanted = pb.Contact.UNSUBSCRIBED
+            # A STOP beside the making of a contact is not in the book, and holds for the person all the same.
+            elif "subscription" not in values and await store.suppressed(self._hashed(before.phone)):
                 wanted = pb.Contact.UNSUBSCRIBED
             changes = values | {"subscription": wanted} | _search(before, values)
             after = await store.update_contact(before.id, changes)

@@ -108,7 +108,10 @@ class SignUps(rpc.SignUpsServiceServicer):
         contact_id = person.id if person else None
         # A STOP may have come in this moment.
         if await store.suppressed(phone_hash):
-            await store.note_consents(_statement(form, Consent.REQUESTED), [(contact_id, phone_hash)])
+            if made:
+                await store.delete_contact(made[0].id)
+            known_id = None if made else contact_id
+            await store.note_consents(_statement(form, Consent.REQUESTED), [(known_id, phone_hash)])
             return
         if made:
             await store.say_created(made, "form")
