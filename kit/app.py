@@ -161,8 +161,8 @@ class Service(Generic[Config]):
 def run(name: str, main: Coroutine[Any, Any, None]) -> None:
     """A process of the mesh. None of its threads takes the core from another that it has just woken (ADR 46)."""
     log.setup(name)
-    # Who may not is as right, and slower.
-    with suppress(PermissionError):
+    # Where a container or its kernel refuses, in whatever words, it is as right, and slower.
+    with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     uvloop.run(main)
 

@@ -6,9 +6,8 @@ import structlog
 
 from astronote.sender.v1.sender_pb2 import SendMessageRequest
 from kit import gsm
-from kit.errors import DomainError
+from kit.errors import DomainError, Unavailable
 from kit.rows import AnyRow
-from services.sender.errors import MerchantUnavailable
 from services.sender.singles import Merchants, Singles
 
 COMPANY_LENGTH_MAX = 60
@@ -21,7 +20,7 @@ class Answers:
         self._merchants, self._singles = merchants, singles
 
     async def give(self, text: AnyRow) -> None:
-        """Raises `MerchantUnavailable`: later. Where the merchant can't send, there is no answer."""
+        """Raises `Unavailable`: later. Where the merchant can't send, there is no answer."""
         merchant = await self._merchants.profile(str(text.merchant_id))
         answer = SendMessageRequest(to=text.phone, request_id=f"help {text.phone} {text.receive_time:%Y-%m-%d}")
         answer.text = gsm.to_gsm(TEXT.format(company=merchant.company[:COMPANY_LENGTH_MAX]))
@@ -29,7 +28,7 @@ class Answers:
         answer.sender_name = merchant.sender_name
         try:
             await self._singles.send(str(text.merchant_id), answer)
-        except MerchantUnavailable:
+        except Unavailable:
             raise
         except DomainError as refusal:
             log.info("no answer", merchant_id=str(text.merchant_id), reason=refusal.reason())
