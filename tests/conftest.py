@@ -6,6 +6,7 @@ Isolation is a fresh merchant per test. `tests/e2e` starts the same services as 
 import asyncio
 import importlib
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -52,7 +53,9 @@ structlog.configure(
     processors=[
         structlog.processors.add_log_level,
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-    ]
+    ],
+    # Not what a test of the command line has put in the place of the standard streams.
+    logger_factory=structlog.PrintLoggerFactory(sys.__stderr__),
 )
 
 

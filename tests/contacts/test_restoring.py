@@ -55,9 +55,6 @@ async def refused(book: Client) -> list[str]:
 
 
 async def test_what_the_log_has_is_said_again(book: Client, ops: Ops, log: Log, tmp_path: Path) -> None:
-    for asked in ("campaigns", "sender"):
-        # They forget the erased as well; nobody there would be logged amid the answers.
-        await book.mesh.service(asked)
     people = [await book.create(phone) for phone in (LEFT, ERASED, STAYS)]
     await book("WithdrawConsent", phone=LEFT, source="STOP")
     await book("WithdrawConsent", phone=STRANGER, source="unsubscribe link")
