@@ -5,19 +5,18 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-import nats
 import structlog
 from google.protobuf.message import Message
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig
-from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 from prometheus_client import Counter as Count
 from prometheus_client import Gauge, Histogram
 
 from kit import trace
 from kit.boundary import ended, guarded
 from kit.bus import Bus, work_subject
+from kit.pulling import Pull
 from kit.store import Database, Store
 
 ACK_WAIT_SECONDS = 60
@@ -78,7 +77,8 @@ class Inbox:
         self._database, self._bus, self._store, self.consumer = database, bus, store, consumer
         self._subject = consumer.subject()
         self._durable = f"{bus.service}_{self._subject.replace('.', '_')}"
-        self._subscription: JetStreamContext.PullSubscription | None = None
+        self._stream = "WORK" if consumer.lane else "EVENTS"
+        self._pull: Pull | None = None
         self._places = asyncio.Semaphore(consumer.concurrency)
         self._running: set[asyncio.Task[None]] = set()
         self._leaving = asyncio.Event()
@@ -93,9 +93,8 @@ class Inbox:
         self._places.release()
         together_max = self.consumer.together_max
         free = together_max or max(1, self.consumer.concurrency - len(self._running))
-        try:
-            messages = await (await self._subscribed()).fetch(free, timeout=FETCH_SECONDS)
-        except (TimeoutError, nats.errors.TimeoutError, APIError):
+        messages = await (await self._pulling()).take(free, FETCH_SECONDS)
+        if not messages:
             WAITING.labels(self._durable).set(0)
             await self._exists()
             return True
@@ -114,40 +113,40 @@ class Inbox:
         self._places.release()
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Waits for what is in hand; what takes longer is cut off, and delivered again. What the broker still sends to
-        the last fetch would be nobody's until `ACK_WAIT_SECONDS` are over.
-        """
+        """Waits for what is in hand; what takes longer is cut off, and delivered again."""
         self._leaving.set()
-        if self._subscription is not None:
-            await guarded(self._durable, self._subscription.unsubscribe())
+        if self._pull is not None:
+            await guarded(self._durable, self._pull.close())
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=timeout_seconds)
             if late:
                 log.warning("cut off", consumer=self._durable, count=len(late))
             await ended(late)
 
-    async def _subscribed(self) -> "JetStreamContext.PullSubscription":
-        if self._subscription is None:
+    async def _pulling(self) -> Pull:
+        if self._pull is None:
             config = ConsumerConfig(
                 durable_name=self._durable,
+                name=self._durable,
+                filter_subject=self._subject,
+                ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=ACK_WAIT_SECONDS,
                 # What is put off counts too: a few merchants that wait must not fill it for all.
                 max_ack_pending=MAX_ACK_PENDING,
             )
-            stream = "WORK" if self.consumer.lane else "EVENTS"
             await self._bus.ensure_streams()
-            self._subscription = await self._bus.stream.pull_subscribe(
-                self._subject, durable=self._durable, stream=stream, config=config
-            )
-        return self._subscription
+            await self._bus.stream.add_consumer(self._stream, config)
+            self._pull = Pull(self._bus.client, self._stream, self._durable)
+        return self._pull
 
     async def _exists(self) -> None:
         """A store that was wiped has forgotten us: begin anew."""
         try:
-            if self._subscription is not None:
-                await self._subscription.consumer_info()
+            await self._bus.stream.consumer_info(self._stream, self._durable)
         except (NotFoundError, ServiceUnavailableError):
-            self._subscription = None
+            if self._pull is not None:
+                await self._pull.close()
+            self._pull = None
 
     async def _deliver(self, messages: Sequence[Msg]) -> None:
         deliveries = [self._delivery(message) for message in messages]

@@ -23,8 +23,8 @@ from tests.conftest import SERVICES, TestMesh
 ROOT = Path(__file__).parents[1]
 # Of these 140 are spans (kit/trace.py, kit/spans.py), which every hop of every service makes, and 170 are what is taken
 # together (kit/inbox.py, kit/gathering.py) and plans, times and single messages that a busy road can't do without
-# (kit/store.py, kit/rows.py).
-KIT_LINES_MAX = 2695
+# (kit/store.py, kit/rows.py), and 70 ask the broker, since its library holds what comes (kit/pulling.py).
+KIT_LINES_MAX = 2765
 MODULE_LINES_MAX = 350
 
 
