@@ -5,9 +5,10 @@ A crash resumes after the last page. No transaction is open while contacts or th
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import grpc
 import structlog
@@ -17,6 +18,7 @@ from astronote.campaigns.v1.campaigns_pb2 import Campaign
 from astronote.contacts.v1 import contacts_pb2 as contacts
 from astronote.contacts.v1.audience_pb2 import Audience
 from astronote.contacts.v1.contacts_pb2_grpc import AudiencesServiceStub
+from astronote.sender.v1.batches_pb2 import SendBatch
 from astronote.wallet.v1 import wallet_pb2 as wallet
 from astronote.wallet.v1.wallet_pb2_grpc import WalletServiceStub
 from kit import crash, errors, trace
@@ -31,6 +33,7 @@ from services.campaigns.pricing import START_MISSED, TOO_LONG
 from services.campaigns.rendering import Text, experiment_text
 from services.campaigns.store import CampaignStore
 from services.campaigns.store.audiences import LEASE_SECONDS, LeaseLostError
+from services.campaigns.waves import Wave
 
 HOLD_TIMEOUT_SECONDS = 10
 PAGE_TIMEOUT_SECONDS = 40
@@ -96,6 +99,15 @@ class Audiences:
     ) -> contacts.CountAudienceResponse:
         """Of what is wrong with an audience contacts says the node; that goes on to whoever asked."""
         return await self._stub.CountAudience(request, metadata=self._peer.metadata(merchant_id), timeout=20)
+
+
+class Rendered(NamedTuple):
+    """Members in their order: those of them who get the text, how many of these in time, and a batch for each wave."""
+
+    members: Sequence[contacts.AudienceMember]
+    texted: Sequence[contacts.AudienceMember]
+    timely: int
+    batches: Mapping[Wave, SendBatch]
 
 
 class Preparer:
@@ -167,9 +179,9 @@ class Preparer:
         pages = self._audiences.pages(
             row.merchant_id, row.audience, fields, self._page_size(row), row.after_phone, row.start_time
         )
-        async with aclosing(pages):
-            async for page in pages:
-                await self._store(row, text, page.members)
+        async with aclosing(_one_ahead(self._rendered(row, text, pages))) as rendered:
+            async for part in rendered:
+                await self._store(row, part)
                 crash.point("prepare.page")
         async with CampaignStore.open_pipeline(self._database) as store:
             return await store.freeze(row)
@@ -178,8 +190,16 @@ class Preparer:
         """What is throttled goes out in batches of a minute each, so that an hour is filled evenly."""
         return min(self._batch_size, row.throttle_per_hour // 60 or self._batch_size)
 
-    async def _store(self, row: AnyRow, text: Text, members: Sequence[contacts.AudienceMember]) -> None:
-        """A batch for each wave of these members, or several where one would be more than the broker carries."""
+    async def _rendered(
+        self, row: AnyRow, text: Text, pages: AsyncGenerator[contacts.AudiencePage]
+    ) -> AsyncGenerator[Rendered]:
+        async with aclosing(pages):
+            async for page in pages:
+                for part in await self._parts(row, text, page.members):
+                    yield part
+
+    async def _parts(self, row: AnyRow, text: Text, members: Sequence[contacts.AudienceMember]) -> list[Rendered]:
+        """These members, or a half and a half where one batch would be more than the broker carries."""
         texted = experiments.texted(row, members)
         due = waves.of(row, texted, self._late_max)
         async with CampaignStore.open_pipeline(self._database) as store:
@@ -188,17 +208,18 @@ class Preparer:
         batches = await asyncio.to_thread(batching.of_waves, row, ids, text, due, self._codes)
         if len(members) > 1 and any(batch.ByteSize() > BATCH_BYTES_MAX for batch in batches.values()):
             half = len(members) // 2
-            await self._store(row, text, members[:half])
-            await self._store(row, text, members[half:])
-            return
-        timely = sum(map(len, due.values()))
-        too_long = timely - sum(len(batch.recipients) for batch in batches.values())
-        skipped = {TOO_LONG: too_long, START_MISSED: len(texted) - timely, HELD_OUT: len(members) - len(texted)}
+            return [*await self._parts(row, text, members[:half]), *await self._parts(row, text, members[half:])]
+        return [Rendered(members, texted, sum(map(len, due.values())), batches)]
+
+    async def _store(self, row: AnyRow, part: Rendered) -> None:
+        too_long = part.timely - sum(len(batch.recipients) for batch in part.batches.values())
+        held_out = len(part.members) - len(part.texted)
+        skipped = {TOO_LONG: too_long, START_MISSED: len(part.texted) - part.timely, HELD_OUT: held_out}
         async with CampaignStore.open_pipeline(self._database) as store:
-            await store.add_batches(row, batches, members[-1].phone, skipped)
-            if len(texted) < len(members):
-                await store.add_hold_out(row, members, texted)
-        PREPARED.inc(len(members))
+            await store.add_batches(row, part.batches, part.members[-1].phone, skipped)
+            if held_out:
+                await store.add_hold_out(row, part.members, part.texted)
+        PREPARED.inc(len(part.members))
 
     async def _hold(self, row: AnyRow) -> None:
         failure = "NO_RECIPIENTS" if row.price == 0 else ""
@@ -227,3 +248,20 @@ class Preparer:
                 await store.reopen(row.id)
             raise
         self._due.set()
+
+
+async def _one_ahead(parts: AsyncGenerator[Rendered]) -> AsyncGenerator[Rendered]:
+    """The next one is made while the last one is stored: a core renders, and the database has the other."""
+
+    async def following() -> Rendered | None:
+        return await anext(parts, None)
+
+    async with aclosing(parts):
+        coming = asyncio.create_task(following())
+        try:
+            while part := await coming:
+                coming = asyncio.create_task(following())
+                yield part
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
