@@ -36,7 +36,8 @@ def recipients(
         if variants:
             which = experiments.variant(text.campaign_id, member.contact_id, len(variants))
             render = variants[which]
-        rendered = render(member.values, code)
+        values = member.values
+        rendered = render(values, code)
         segments = gsm.count(rendered)[1]
         if segments > 1:
             rendered, segments = _shortened(rendered, segments, on_long_text)
@@ -49,7 +50,7 @@ def recipients(
                 text=rendered,
                 segments=segments,
                 credits=segments,
-                language=member.values[language_index],
+                language=values[language_index],
                 variant=which,
             )
         )
