@@ -21,13 +21,13 @@ _FOLD = text(f"""
     ), said AS (
         SELECT merchant_id, CAST(encode(substr(ids, place, {ID_BYTES}), 'hex') AS uuid) AS contact_id, kind, event_time
         FROM taken CROSS JOIN generate_series(1, length(ids), {ID_BYTES}) AS place
+    ), latest AS (
+        SELECT s.merchant_id, s.contact_id, {", ".join(_LATEST)} FROM said s GROUP BY s.merchant_id, s.contact_id
     )
     INSERT INTO activities AS a (merchant_id, contact_id, {", ".join(ACTIVITIES.values())})
-    SELECT s.merchant_id, s.contact_id, {", ".join(_LATEST)}
-    FROM said s
-    WHERE (SELECT true FROM contacts c WHERE c.merchant_id = s.merchant_id AND c.id = s.contact_id)
-    GROUP BY s.merchant_id, s.contact_id
-    ORDER BY s.merchant_id, s.contact_id
+    SELECT * FROM latest l
+    WHERE (SELECT true FROM contacts c WHERE c.merchant_id = l.merchant_id AND c.id = l.contact_id)
+    ORDER BY l.merchant_id, l.contact_id
     ON CONFLICT (merchant_id, contact_id) DO UPDATE SET
         {", ".join(f"{name} = greatest(a.{name}, excluded.{name})" for name in ACTIVITIES.values())}
 """)
