@@ -1,6 +1,7 @@
 """How a service takes its part of what the broker has: fetched, handled, acked, or put off, and in the end buried."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -93,10 +94,14 @@ class Inbox:
         self._places.release()
         together_max = self.consumer.together_max
         free = together_max or max(1, self.consumer.concurrency - len(self._running))
-        messages = await (await self._pulling()).take(free, FETCH_SECONDS)
+        pull, asked_seconds = await self._pulling(), time.monotonic()
+        messages = await pull.take(free, FETCH_SECONDS)
         if not messages:
             WAITING.labels(self._durable).set(0)
             await self._exists()
+            if time.monotonic() - asked_seconds < FETCH_SECONDS / 2:
+                # A question that is refused is so at once (others wait for the little there is): not at once again.
+                await asyncio.sleep(TOGETHER_SECONDS)
             return True
         WAITING.labels(self._durable).set(messages[-1].metadata.num_pending)
         for taken in [messages] if together_max else [[message] for message in messages]:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 # Of these 140 are spans (kit/trace.py, kit/spans.py), which every hop of every service makes, and 170 are what is taken
 # together (kit/inbox.py, kit/gathering.py) and plans, times and single messages that a busy road can't do without
 # (kit/store.py, kit/rows.py), and 70 ask the broker, since its library holds what comes (kit/pulling.py).
-KIT_LINES_MAX = 2765
+KIT_LINES_MAX = 2766
 MODULE_LINES_MAX = 350
 
 
