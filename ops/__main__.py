@@ -57,6 +57,7 @@ def begin(
             typer.echo(f"Settings are missing or wrong: {missing}", err=True)
             raise typer.Exit(1) from error
     context.obj.is_json = is_json
+    context.call_on_close(context.obj.mesh.close)
 
 
 if __name__ == "__main__":

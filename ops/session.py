@@ -62,6 +62,10 @@ class Mesh:
             )
         return self._channels[service]
 
+    def close(self) -> None:
+        while self._channels:
+            self._channels.popitem()[1].close()
+
 
 @dataclass
 class Session:
