@@ -231,7 +231,7 @@ def settings(ports: dict[str, int], **changed: Any) -> Settings:
         port=0,
         mesh_private_key=KEYS["gateway"].private,
         mesh_public_keys=PUBLIC_KEYS,
-        **{"heartbeat_seconds": 0.2, "drain_seconds": 5, "rate_limit_factor": 1000, **addresses, **changed},
+        **{"heartbeat_seconds": 1.0, "drain_seconds": 5, "rate_limit_factor": 1000, **addresses, **changed},
     )
 
 
